@@ -118,6 +118,8 @@ type Outcome struct {
 	NumChunks int
 	Title     string // after the change
 	Metadata  []byte // after the change
+	// Library is set where the group made or changed a library.
+	Library *Library
 }
 
 // A Receipt is the answer to a committed group. It is only given once the group
