@@ -10,3 +10,6 @@ func WithSegmentVersion(b []byte, version uint16) []byte {
 	binary.LittleEndian.PutUint32(b[84:], crcOf(b[:84]))
 	return b
 }
+
+// Preallocate allocates a file as segments are, for the raw probe.
+var Preallocate = preallocate
