@@ -332,7 +332,13 @@ func TestModel(t *testing.T) {
 			all := open(t, cdc.NewHub(log, cdc.Options{HotDistance: 1}), cdc.Query{From: fromStart, Filter: q.Filter})
 			want, _, err := all.AppendBatch(nil, cdc.NDJSON, cdc.Limits{Bytes: 1 << 30, Scan: 1 << 30})
 			if err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("seed %d: %v\ngot  %s\nwant %s", seed, err, got, want)
+				g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+				for i := range min(len(g), len(w)) {
+					if g[i] != w[i] {
+						t.Fatalf("seed %d: %v\ngot  %s\nwant %s", seed, err, g[i], w[i])
+					}
+				}
+				t.Fatalf("seed %d: %v: %d lines, want %d", seed, err, len(g), len(w))
 			}
 			events := decode(t, got)
 			if !filtered {

@@ -255,10 +255,17 @@ func clone(in *Frame, lineage change.Lineage) *frame {
 		return mem[at:len(mem):len(mem)]
 	}
 	for i := range in.Records {
-		if r := in.Records[i]; !r.Kind.IsControl() {
-			r.Body, r.Raw = put(r.Body), put(r.Raw)
-			f.records = append(f.records, r)
+		r := in.Records[i]
+		if r.Kind.IsControl() {
+			// Where it ends a group, the change before it does now; of an earlier
+			// group that change is the end already.
+			if k := len(f.records); k > 0 {
+				f.records[k-1].Flags |= r.Flags & change.GroupLast
+			}
+			continue
 		}
+		r.Body, r.Raw = put(r.Body), put(r.Raw)
+		f.records = append(f.records, r)
 	}
 	f.first, f.last = f.records[0].Seq, f.records[n-1].Seq
 	return f
