@@ -89,11 +89,6 @@ var always = func() chan struct{} {
 
 // Wait returns when it is worth looking again, or with ctx's error.
 func (c *Cursor) Wait(ctx context.Context) error {
-	select {
-	case <-c.Changed():
-		return nil
-	default:
-	}
 	for c.next > c.Head() {
 		select {
 		case <-c.Changed():

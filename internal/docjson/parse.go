@@ -135,8 +135,18 @@ const (
 	chunksForm
 )
 
+// keepScratch is the size up to which a Document keeps a buffer for the next
+// Parse, so that one large document does not hold its memory for ever.
+const keepScratch = 4 << 20
+
 func parse(dst *Document, src []byte, lim Limits, f form) error {
 	s := &dst.scratch
+	if cap(s.arena) > keepScratch {
+		s.arena = nil
+	}
+	if cap(s.raw) > keepScratch {
+		s.raw = nil
+	}
 	p := parser{
 		scanner: scanner{src: src, arena: s.arena[:0], keys: s.keys[:0]},
 		doc:     dst, lim: lim.withDefaults(), chunk: -1, spans: s.spans[:0], floats: s.raw[:0],
