@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -467,6 +468,9 @@ func (c *Cursor) readError(err error) *change.Error {
 	head, earliest := c.Head(), c.hub.log.EarliestSeq()
 	if c.next < earliest {
 		return expired(c.next, c.hub.log.Lineage(), head, earliest)
+	}
+	if e := (*change.Error)(nil); errors.As(err, &e) {
+		return e // the log knows better, for instance that it is shutting down
 	}
 	if atEnd(err) {
 		err = fmt.Errorf("the log ends before change %d, which is visible (head %d)", c.next, head)
