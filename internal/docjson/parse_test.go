@@ -447,6 +447,40 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
+// What is written is what strconv writes, bit for bit, over all of the range.
+func TestAppendFloat(t *testing.T) {
+	n := 3_000_000
+	if testing.Short() {
+		n = 100_000
+	}
+	check := func(f float32) {
+		if got, want := docjson.AppendFloat(nil, f), strconv.AppendFloat(nil, float64(f), 'g', -1, 32); !bytes.Equal(got, want) {
+			t.Fatalf("%x: got %s, want %s", math.Float32bits(f), got, want)
+		}
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	low, high := math.Float32bits(0.5e-4), math.Float32bits(20)
+	for range n {
+		check(math.Float32frombits(low + r.Uint32N(high-low)))
+		check(-float32(r.NormFloat64() * 0.05))
+	}
+	for i := range 100_000 { // short decimals and their neighbours
+		f := float32(i) / 10_000
+		check(f)
+		check(math.Nextafter32(f, 100))
+		check(math.Nextafter32(f, -100))
+	}
+	for e := -149; e < 128; e++ {
+		f := float32(math.Ldexp(1, e))
+		check(f)
+		check(math.Nextafter32(f, 100))
+		check(math.Nextafter32(f, -100))
+	}
+	check(0)
+	check(float32(math.Copysign(0, -1)))
+	check(math.MaxFloat32)
+}
+
 func FuzzFloatOut(f *testing.F) {
 	f.Add(uint32(1))
 	f.Fuzz(func(t *testing.T, bits uint32) {
