@@ -1,9 +1,36 @@
 package docjson
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 )
+
+// A decade says, for a binary exponent, which power of ten scales a value to
+// nine digits before the point: k, or k-1 from limit on.
+type decade struct {
+	limit float64
+	k     int
+}
+
+// decades is indexed by the biased exponent of a float32 less firstExponent.
+var decades = func() (t [18]decade) {
+	for i := range t {
+		low := math.Float32frombits(uint32(i+firstExponent) << 23)
+		k := 8
+		for float64(low)*pow10f[k] < 1e8 {
+			k++
+		}
+		t[i] = decade{limit: 1e9 / pow10f[k], k: k}
+	}
+	return t
+}()
+
+const firstExponent = 127 - 14 // 2^-14, below 0.0001; the last is 2^3
+
+// tenth holds 10^-j. Its rounding error is far below what AppendFloat takes as
+// unsure.
+var tenth = [10]float64{1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9}
 
 // AppendFloat appends the shortest decimal that is read as f, of several the
 // nearest to f: what strconv.AppendFloat(dst, f, 'g', -1, 32) appends.
@@ -13,91 +40,69 @@ import (
 // point in float64, which is off by less than 10^-6 of the ninth digit; digits
 // are dropped as long as the interval holds a number without them. Where an end,
 // or a choice between two candidates, is nearer than that error to being decided
-// the other way, strconv decides.
+// the other way, strconv decides. There is hardly a branch that depends on the
+// digits, since the processor would mispredict it.
 func AppendFloat(dst []byte, f float32) []byte {
-	v := float64(f)
-	if v < 0 {
-		v = -v
-	}
-	var k int
-	switch {
-	case !(v >= 1e-4 && v < 10):
-		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
-	case v >= 1:
-		k = 8
-	case v >= 0.1:
-		k = 9
-	case v >= 0.01:
-		k = 10
-	case v >= 0.001:
-		k = 11
-	default:
-		k = 12
-	}
-	bits := math.Float32bits(float32(v))
-	if bits&(1<<23-1) == 0 { // a power of two: the interval is not symmetric
-		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
-	}
-	half := float64(math.Float32frombits(bits+1)) - v
-	half *= 0.5 * pow10f[k]
-	m := v * pow10f[k]
 	const unsure = 1e-5
+	bits := math.Float32bits(f)
+	sign, bits := bits>>31, bits&^(1<<31)
+	v := float64(math.Float32frombits(bits))
+	// Of a power of two the interval is not symmetric.
+	if !(v >= 1e-4 && v < 10) || bits&(1<<23-1) == 0 {
+		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
+	}
+	d := &decades[bits>>23-firstExponent]
+	k := d.k - flag(v >= d.limit)
+	m := v * pow10f[k]
+	half := (float64(math.Float32frombits(bits+1)) - v) * 0.5 * pow10f[k]
 	low, high := m-half, m+half
 	l, h := uint64(low)+1, uint64(high)
-	if d := low - float64(l-1); d < unsure || d > 1-unsure {
-		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
-	}
-	if d := high - float64(h); d < unsure || d > 1-unsure {
-		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
-	}
-	digits, scale := 9, uint64(1) // v < 10^digits·10^-k
-	for {
-		l10, h10 := (l+9)/10, h/10
-		if l10 > h10 {
-			break
+	toLow, toHigh := low-float64(l-1), high-float64(h)
+	// How many digits can be dropped: 0 to 3 as a rule, all but one at most.
+	l1, h1 := (l+9)/10, h/10
+	l2, h2 := (l+99)/100, h/100
+	drop := flag(l1 <= h1) + flag(l2 <= h2)
+	if drop == 2 {
+		for s := uint64(1000); s < 1e9 && (l+s-1)/s <= h/s; s *= 10 {
+			drop++
 		}
-		l, h = l10, h10
-		scale *= 10
-		digits--
 	}
-	x := m / float64(scale)
+	x := m * tenth[drop]
 	c := uint64(x + 0.5)
-	if d := x - math.Floor(x); d > 0.5-unsure && d < 0.5+unsure {
+	toHalf := x + 0.5 - float64(c)
+	full := c * uint64(pow10f[drop])
+	if min(toLow, toHigh, toHalf) < unsure || max(toLow, toHigh, toHalf) > 1-unsure || full >= 1e9 {
 		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
 	}
-	c = min(max(c, l), h)
-	if c >= uint64(pow10f[digits]) { // 9.99… became 10: one place more
-		return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
+	n := len(dst)
+	dst = append(dst, "-0.000..................."...)
+	n += int(sign)
+	first, rest := byte('0'+full/1e8), asciiDigits(full%1e8)
+	if k == 8 {
+		dst[n] = first
+		dst[n+1] = '.'
+		binary.LittleEndian.PutUint64(dst[n+2:], rest)
+		return dst[:n+10-drop-flag(drop == 8)]
 	}
-	if f < 0 {
-		dst = append(dst, '-')
-	}
-	return appendDecimal(dst, c, digits, k)
+	copy(dst[n:], "0.000")
+	n += 2 + k - 9
+	dst[n] = first
+	binary.LittleEndian.PutUint64(dst[n+1:], rest)
+	return dst[:n+9-drop]
 }
 
-// appendDecimal appends a number of the given digits: one before the point where
-// k is 8, else k-9 zeros and all of them after it.
-func appendDecimal(dst []byte, c uint64, digits, k int) []byte {
-	if k == 8 {
-		if digits == 1 {
-			return append(dst, byte('0'+c))
-		}
-		dst = append(dst, 0, '.')
-	} else {
-		dst = append(dst, "0.000"[:2+k-9]...)
+func flag(b bool) int {
+	if b {
+		return 1
 	}
-	at := len(dst)
-	n := digits
-	if k == 8 {
-		n--
-	}
-	dst = append(dst, "000000000"[:n]...)
-	for i := at + n - 1; i >= at; i-- {
-		dst[i] = byte('0' + c%10)
-		c /= 10
-	}
-	if k == 8 {
-		dst[at-2] = byte('0' + c)
-	}
-	return dst
+	return 0
+}
+
+// asciiDigits returns the eight digits of x, the first in the lowest byte.
+func asciiDigits(x uint64) uint64 {
+	x = x/10_000 | x%10_000<<32
+	t := x * 10486 >> 20 & 0x0000007f_0000007f
+	x = t | (x-100*t)<<16
+	t = x * 103 >> 10 & 0x000f000f_000f000f
+	return t | (x-10*t)<<8 | bytes30
 }
