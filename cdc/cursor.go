@@ -458,7 +458,7 @@ func (c *Cursor) release() {
 func (c *Cursor) leaveLog() {
 	if c.own != nil {
 		_ = c.own.Close() // a reader has nothing to lose
-		c.own = nil
+		c.own, c.enc.buf = nil, nil
 	}
 }
 
