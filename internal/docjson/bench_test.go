@@ -112,14 +112,17 @@ func view(tb testing.TB, src []byte) *docjson.View {
 }
 
 func BenchmarkAppendView(b *testing.B) {
-	v := view(b, line(1, formats[0].format))
+	var views []*docjson.View
+	for i := range uint64(256) {
+		views = append(views, view(b, line(i, formats[0].format)))
+	}
 	for _, embeddings := range []bool{false, true} {
 		b.Run(fmt.Sprintf("embeddings=%v", embeddings), func(b *testing.B) {
-			buf := docjson.AppendView(nil, v, embeddings)
+			buf := docjson.AppendView(nil, views[0], embeddings)
 			b.SetBytes(int64(len(buf)))
 			b.ReportAllocs()
-			for b.Loop() {
-				buf = docjson.AppendView(buf[:0], v, embeddings)
+			for i := 0; b.Loop(); i++ {
+				buf = docjson.AppendView(buf[:0], views[i%len(views)], embeddings)
 			}
 		})
 	}

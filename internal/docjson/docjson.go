@@ -89,8 +89,10 @@ func (l Limits) withDefaults() Limits {
 // maxID is the longest id that ValidID accepts.
 const maxID = 128
 
-// ValidID reports whether s matches ^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$, as the
-// ids of documents and chunks do.
+// IDPattern is what the ids of documents and chunks match.
+const IDPattern = `^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`
+
+// ValidID reports whether s matches IDPattern.
 func ValidID(s string) bool {
 	if len(s) == 0 || len(s) > maxID || idBytes[s[0]] != 1 {
 		return false

@@ -84,11 +84,6 @@ func AppendVector(dst, raw []byte) []byte {
 	return append(dst, ']')
 }
 
-// AppendFloat appends the shortest decimal that is read as f.
-func AppendFloat(dst []byte, f float32) []byte {
-	return strconv.AppendFloat(dst, float64(f), 'g', -1, 32)
-}
-
 // shortEscapes holds the letter of the escapes of two bytes.
 var shortEscapes = [256]byte{'"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
 
