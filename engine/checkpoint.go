@@ -32,8 +32,11 @@ func (db *DB) Checkpoint() error {
 	// stamp says.
 	db.applyMu.Lock()
 	stamp := db.rowsView.at
-	cut := db.rows.Cut(stamp)
+	cut, err := db.rows.Cut(stamp)
 	db.applyMu.Unlock()
+	if err != nil {
+		return err
+	}
 	if err := cut.Commit(); err != nil {
 		return err
 	}

@@ -123,7 +123,6 @@ func (db *DB) begin(p *Pending) bool {
 		}
 	}
 	p.req.Value = p
-	p.req.Size = p.size
 	return true
 }
 

@@ -490,4 +490,3 @@ func TestDirectoryIsHeldByOne(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
-

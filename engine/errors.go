@@ -52,8 +52,9 @@ func (e *DamageError) Unwrap() error { return e.Err }
 func IsDamage(err error) bool {
 	var damage *DamageError
 	var corrupt *wal.CorruptionError
-	var row *rows.CorruptionError
-	return errors.As(err, &damage) || errors.As(err, &corrupt) || errors.As(err, &row) || errors.Is(err, errRow)
+	var conflict *rows.ConflictError
+	var row *rows.DamageError
+	return errors.As(err, &damage) || errors.As(err, &corrupt) || errors.As(err, &row) || errors.As(err, &conflict) || errors.Is(err, errRow)
 }
 
 func libraryNotFound(id string) *change.Error {

@@ -23,7 +23,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // blocks and flushes memtables.
 func small(fs vfs.FS) engine.Options {
 	return engine.Options{FS: fs, Create: true, SegmentSize: 4 << 10, MemTableBytes: 64 << 10, CacheBytes: 1 << 20,
-		RowBlockBytes: 1 << 10, RowFileBytes: 8 << 10, CheckpointInterval: -1, Logger: quiet}
+		RowBlockBytes: 1 << 10, RowBlocksPerFile: 8, CheckpointInterval: -1, Logger: quiet}
 }
 
 // A model is the naive twin of the database.

@@ -46,16 +46,22 @@ func lockDir(fsys vfs.FS, dir string) (*dirLock, error) {
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("locking %s: %w", dir, err)
 		}
-		holder := 0
-		if b, rerr := readFile(fsys, pid); rerr == nil {
-			holder, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-		}
-		return nil, &InUseError{Dir: dir, PID: holder}
+		return nil, &InUseError{Dir: dir, PID: lockHolder(fsys, dir)}
 	}
 	if err := writeFile(fsys, pid, []byte(strconv.Itoa(os.Getpid())+"\n")); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &dirLock{lock: lock, fs: fsys, pid: pid}, nil
+}
+
+// lockHolder returns the process that holds dir, 0 where it is not known.
+func lockHolder(fsys vfs.FS, dir string) int {
+	b, err := readFile(fsys, fsys.PathJoin(dir, pidName))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
 }
 
 func (l *dirLock) release() error {
@@ -207,7 +213,7 @@ func (db *DB) open() error {
 
 func storeOptions(o Options) *pebble.Options {
 	po := &pebble.Options{
-		FS: o.FS, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
+		FS: storeFS{o.FS}, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize: o.MemTableBytes, CacheSize: o.CacheBytes, BytesPerSync: 512 << 10,
 		MaxOpenFiles: 1000, Logger: storeLogger{o.Logger},
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 32, MemTableStopWritesThreshold: 4,
@@ -295,7 +301,7 @@ func scan(r pebble.Reader, lower, upper []byte, fn func(key, val []byte) error) 
 
 func (db *DB) openRows() error {
 	store, err := rows.Open(rows.Options{FS: db.opts.FS, Dir: db.opts.FS.PathJoin(db.dir, rowsDir), BlockSize: db.opts.RowBlockBytes,
-		FileSize: db.opts.RowFileBytes, Logger: db.opts.Logger})
+		BlocksPerFile: db.opts.RowBlocksPerFile, Map: db.opts.FS == vfs.Default})
 	if err != nil {
 		return err
 	}
@@ -366,7 +372,9 @@ func (db *DB) replayFrame(f *wal.Frame, views []view) error {
 }
 
 func (db *DB) startSequencer() {
-	s := &sequencer{db: db, nextSeq: db.visible.Load().Seq + 1, time: db.view.at.Time, nextLib: 1,
+	s := &sequencer{db: db, nextSeq: db.visible.Load().Seq + 1, nextLib: 1,
+		// The log keeps milliseconds, records hold microseconds: time never falls.
+		time: db.view.at.Time + 999,
 		libs: map[string]*libRow{}, inflight: map[docRef]pendingDoc{}, recent: make([]uint64, recentSlots),
 		once: map[string]pendingOnce{}, sources: map[sourceRef]pendingSource{}}
 	for num, name := range db.view.names {

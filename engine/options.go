@@ -30,10 +30,10 @@ type Options struct {
 	// MemTableBytes is the size of the store's memtables, two of which may be in
 	// memory. Default 64 MiB.
 	MemTableBytes uint64
-	// RowBlockBytes and RowFileBytes size the row files. Default 64 KiB and
-	// 64 MiB; only tests set them. They are fixed when the database is made.
-	RowBlockBytes int
-	RowFileBytes  int64
+	// RowBlockBytes and RowBlocksPerFile size the row files. Default 64 KiB and
+	// 1,024; only tests set them. They are fixed when the database is made.
+	RowBlockBytes    int
+	RowBlocksPerFile int
 	// CheckpointBytes of log since the last checkpoint make one due; so does
 	// CheckpointInterval with any commit since. Default 256 MiB and 60 s; a
 	// negative interval turns both off, so that only Checkpoint and Close make

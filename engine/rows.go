@@ -10,32 +10,19 @@ import (
 type rowsView struct {
 	store *rows.Store
 	at    change.Stamp
-	run   []byte
+	runs  []rows.Run
 }
 
-func (v *rowsView) name() string        { return "row files" }
+func (v *rowsView) name() string        { return "the row files" }
 func (v *rowsView) stamp() change.Stamp { return v.at }
 
 func (v *rowsView) apply(c *commit) error {
+	v.runs = v.runs[:0]
 	doc := 0
-	var (
-		key  rows.Key
-		next uint64 // the number that would continue the run
-		n    int
-	)
-	v.run = v.run[:0]
-	flush := func() error {
-		if n == 0 {
-			return nil
-		}
-		err := v.store.Append(key, next-uint64(n), v.run, n)
-		v.run, n = v.run[:0], 0
-		return err
-	}
 	for i := range c.records {
 		r := &c.records[i]
 		if r.Kind == change.LibraryDeleted {
-			if err := flush(); err != nil {
+			if err := v.flush(); err != nil {
 				return err
 			}
 			if err := v.store.DropLibrary(r.Library); err != nil {
@@ -50,21 +37,27 @@ func (v *rowsView) apply(c *commit) error {
 		for j := range d.Added {
 			ch := &d.Added[j]
 			for _, vec := range ch.Vectors {
-				k := rows.Key{Library: r.Library, Space: vec.Space, Generation: vec.Generation, Dim: vec.Dim()}
-				if n > 0 && (k != key || ch.Num != next) {
-					if err := flush(); err != nil {
-						return err
-					}
-				}
-				key, next = k, ch.Num+1
-				v.run = append(v.run, vec.Raw...)
-				n++
+				v.runs = append(v.runs, rows.Run{Key: rowKey(r.Library, vec), Num: ch.Num, Raw: vec.Raw})
 			}
 		}
 	}
-	if err := flush(); err != nil {
+	if err := v.flush(); err != nil {
 		return err
 	}
 	v.at = c.stamp
 	return nil
+}
+
+func (v *rowsView) flush() error {
+	if len(v.runs) == 0 {
+		return nil
+	}
+	err := v.store.Append(v.runs...)
+	clear(v.runs)
+	v.runs = v.runs[:0]
+	return err
+}
+
+func rowKey(lib uint32, v change.Vector) rows.Key {
+	return rows.Key{Library: lib, Space: v.Space, Generation: v.Generation, Dim: uint32(v.Dim())}
 }

@@ -161,7 +161,6 @@ func (s *sequencer) prune() {
 
 // group sequences one group: all of it goes into the frame, or nothing.
 func (s *sequencer) group(p *Pending) {
-	g := p.group
 	if err := s.db.writable(); err != nil {
 		p.err = err
 		return
@@ -449,7 +448,7 @@ func (s *sequencer) patch(op *Op, lib *libRow, row *docRow, out *Outcome) *chang
 		title = *op.Patch.Title
 	}
 	if op.Patch.Metadata != nil {
-		merged, err := docjson.MergePatch(metadata, op.Patch.Metadata)
+		merged, err := docjson.MergeMetadata(metadata, op.Patch.Metadata)
 		if err != nil {
 			return asError(err)
 		}

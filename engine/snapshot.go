@@ -39,7 +39,7 @@ func (s *Snapshot) Close() {
 	if err := s.snap.Close(); err != nil {
 		s.db.opts.Logger.Error("closing a snapshot", "err", err)
 	}
-	s.pin.Release()
+	s.pin.Unpin()
 	s.snap = nil
 }
 
@@ -93,7 +93,7 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 		return nil, internalError(err)
 	}
 	lib.Stats.DiskBytes = s.db.diskBytes(row.Num)
-	lib.Stats.MemoryBytes = s.db.rows.MemoryBytes(row.Num)
+	lib.Stats.MemoryBytes = 0 // there is no index in memory yet
 	lib.Stats.IndexedChunks, lib.Stats.IndexSeq = lib.Stats.Chunks, row.LastSeq
 	return lib, nil
 }
@@ -101,7 +101,7 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 // diskBytes estimates what a library takes on disk: its part of the store and
 // its row blocks. The log is not counted.
 func (db *DB) diskBytes(num uint32) uint64 {
-	total := db.rows.DiskBytes(num)
+	total := uint64(db.rows.DiskBytes(num))
 	for _, prefix := range []byte{prefixDocument, prefixChunk} {
 		lower, upper := libraryRange(prefix, num)
 		if n, err := db.store.EstimateDiskUsage(lower, upper); err == nil {
@@ -190,19 +190,27 @@ func (s *Snapshot) fill(v *docjson.View, lib *Library, id string, row *docRow, o
 		}
 		ch := change.Chunk{Num: ref.Num, ID: ref.ID, Text: text, Metadata: ref.Metadata}
 		if o.Embeddings && lib.Dimension > 0 {
-			vec := make([]byte, 4*lib.Dimension)
-			ok, err := s.db.rows.ReadRaw(rows.Key{Library: lib.Num, Dim: lib.Dimension}, ref.Num, vec)
-			if err != nil {
+			if ch.Vectors, err = s.vector(lib, ref.Num); err != nil {
 				return err
-			}
-			if ok {
-				ch.Vectors = []change.Vector{{Raw: vec}}
 			}
 		}
 		chunks = append(chunks, ch)
 	}
 	v.Chunks = chunks
 	return nil
+}
+
+// vector returns the vector of a chunk, none where it has none.
+func (s *Snapshot) vector(lib *Library, num uint64) ([]change.Vector, error) {
+	space, ok := s.pin.Space(rows.Key{Library: lib.Num, Dim: uint32(lib.Dimension)})
+	if !ok || !space.Has(num) {
+		return nil, nil
+	}
+	floats, err := space.Row(num, nil)
+	if err != nil {
+		return nil, err
+	}
+	return []change.Vector{{Raw: change.AppendRaw(make([]byte, 0, 4*len(floats)), floats)}}, nil
 }
 
 // Documents calls fn for each document with an id above after that f passes, in

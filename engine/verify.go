@@ -1,11 +1,12 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
-	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/rows"
 	"github.com/arrwdb/arrwdb/wal"
 	"github.com/cockroachdb/pebble/v2"
@@ -90,13 +91,11 @@ func lockForReading(fsys vfs.FS, dir string) (func(), error) {
 		return func() {}, nil // never opened for writing, or a copy
 	}
 	lock, err := fsys.Lock(name)
-	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return func() {}, nil
 	}
 	if err != nil {
-		l, err := lockHolder(fsys, dir)
-		_ = l
-		return nil, err
+		return nil, &InUseError{Dir: dir, PID: lockHolder(fsys, dir)}
 	}
 	return func() { lock.Close() }, nil
 }
@@ -220,12 +219,18 @@ func verifyRows(rep *VerifyReport, fsys vfs.FS, dir string, end wal.End, o Verif
 	if !o.Full {
 		return nil
 	}
-	blocks, problems := store.Verify()
-	rep.RowBlocks = blocks
-	for _, p := range problems {
-		rep.Problems = append(rep.Problems, Problem{Part: "vectors", File: p.File, Offset: p.Offset, Detail: p.Error()})
+	found, err := store.Verify(context.Background(), true)
+	if err != nil {
+		return err
+	}
+	rep.RowBlocks = uint64(found.Blocks)
+	for _, p := range found.Problems {
+		problem := Problem{Part: "vectors", File: name, Offset: -1, Detail: p.Error()}
+		var damage *rows.DamageError
+		if errors.As(p, &damage) {
+			problem.File, problem.Offset = damage.File, damage.Offset
+		}
+		rep.Problems = append(rep.Problems, problem)
 	}
 	return nil
 }
-
-var _ change.Stamp

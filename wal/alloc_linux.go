@@ -15,13 +15,15 @@ func truncate(f vfs.File, size int64) {
 	}
 }
 
-// preallocate makes the file size bytes long, allocated, zero and synced.
-// Mode 0 moves the file's length too: with FALLOC_FL_KEEP_SIZE, which
-// vfs.File.Preallocate uses, each append would still have to sync a new length.
-func preallocate(f vfs.File, size int64) error {
+// preallocate makes the file size bytes long, allocated and synced, and writes
+// zeros over its first fill bytes: see "Preallocation" in DESIGN.md for what
+// each of the two gains. Mode 0 of fallocate moves the file's length too; with
+// FALLOC_FL_KEEP_SIZE, which vfs.File.Preallocate uses, each append would still
+// have to sync a new length.
+func preallocate(f vfs.File, size, fill int64) error {
 	fd := f.Fd()
 	if fd == vfs.InvalidFd || unix.Fallocate(int(fd), 0, 0, size) != nil {
-		return zeroFill(f, 0, size)
+		fill = size
 	}
-	return f.Sync()
+	return zeroFill(f, 0, fill)
 }

@@ -6,4 +6,4 @@ import "github.com/cockroachdb/pebble/v2/vfs"
 
 func truncate(vfs.File, int64) {}
 
-func preallocate(f vfs.File, size int64) error { return zeroFill(f, 0, size) }
+func preallocate(f vfs.File, size, _ int64) error { return zeroFill(f, 0, size) }

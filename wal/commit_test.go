@@ -169,6 +169,9 @@ func BenchmarkPipeline(b *testing.B) {
 			sort.Float64s(rates)
 			sort.Float64s(ratios)
 			b.ReportMetric(rates[len(rates)/2], "records/s")
+			s := l.Stats()
+			b.ReportMetric(s.SyncMeanMS*1000, "µs/sync")
+			b.ReportMetric(s.RecordsPerOne, "records/commit")
 			b.ReportMetric(100*ratios[len(ratios)/2], "%ofraw")
 		})
 	}

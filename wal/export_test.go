@@ -1,6 +1,10 @@
 package wal
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // WithSegmentVersion returns a segment's bytes as another version would have
 // written its header.
@@ -12,4 +16,4 @@ func WithSegmentVersion(b []byte, version uint16) []byte {
 }
 
 // Preallocate allocates a file as segments are, for the raw probe.
-var Preallocate = preallocate
+func Preallocate(f vfs.File, size int64) error { return preallocate(f, size, size) }

@@ -61,8 +61,12 @@ func (p *preparedFile) discard(fs vfs.FS) {
 
 func (l *Log) path(name string) string { return l.o.FS.PathJoin(l.o.Dir, name) }
 
-// prepareFile makes a segment file ahead.
-func (l *Log) prepareFile() (preparedFile, error) {
+// fillNow is how much of a segment is written with zeros where somebody waits
+// for it: all of a 64 MiB segment takes some 60 ms, which the background has.
+const fillNow = 2 << 20
+
+// prepareFile makes a segment's file.
+func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 	id, err := newSegmentID(l.o.Rand)
 	if err != nil {
 		return preparedFile{}, err
@@ -79,7 +83,7 @@ func (l *Log) prepareFile() (preparedFile, error) {
 	if err != nil {
 		return preparedFile{}, err
 	}
-	if err := preallocate(f, l.o.SegmentSize); err != nil {
+	if err := preallocate(f, l.o.SegmentSize, min(fill, l.o.SegmentSize)); err != nil {
 		return preparedFile{}, errors.Join(err, f.Close(), l.o.FS.Remove(name))
 	}
 	return preparedFile{id, &segmentFile{File: f, name: name}}, nil
@@ -91,7 +95,7 @@ func (l *Log) prepareNext() {
 		if len(l.prepared) > 0 {
 			return
 		}
-		p, err := l.prepareFile()
+		p, err := l.prepareFile(l.o.SegmentSize)
 		if err != nil {
 			l.o.Logger.Warn("the next segment of the log could not be made ahead", "err", err)
 			return
@@ -112,7 +116,7 @@ func (l *Log) begin(seg *segment) (*segmentFile, error) {
 	case p = <-l.prepared:
 	default:
 		var err error
-		if p, err = l.prepareFile(); err != nil {
+		if p, err = l.prepareFile(fillNow); err != nil {
 			return nil, err
 		}
 	}

@@ -489,7 +489,7 @@ func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) 
 	chain := old.endChain
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, flags: flagRecovered, logID: l.id, firstSeq: old.lastSeq + 1, epoch: l.lineage.Current(),
 		baseTime: old.baseTime, firstCommit: old.lastCommit + 1, chain: chain}}
-	p, err := l.prepareFile()
+	p, err := l.prepareFile(fillNow)
 	if err != nil {
 		return err
 	}
