@@ -70,6 +70,9 @@ func (db *DB) Status() Status {
 	return s
 }
 
+// LogStats returns a picture of the log.
+func (db *DB) LogStats() wal.Stats { return db.log.Stats() }
+
 // storeLogger passes on what the store logs: its chatter at debug level.
 type storeLogger struct{ log *slog.Logger }
 

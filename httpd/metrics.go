@@ -1,0 +1,123 @@
+package httpd
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/arrwdb/arrwdb/engine"
+)
+
+// metrics are the server's own registry: nothing process-wide, so that several
+// servers can live in one process.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	lines    *prometheus.CounterVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "arrwdb_http_requests_total", Help: "Requests, by route and status."}, []string{"method", "route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "arrwdb_http_request_seconds", Help: "Time until the answer was made, by route.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"method", "route"}),
+		lines: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "arrwdb_ingest_lines_total", Help: "Lines of NDJSON uploads, by what became of them."}, []string{"result"})}
+	m.registry.MustRegister(m.requests, m.seconds, m.lines, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), databaseMetrics{s})
+	return m
+}
+
+// observe counts a request when its answer was made. A live stream is counted
+// when it begins.
+func (m *metrics) observe(c *call, took time.Duration) {
+	route := "none"
+	if c.row != nil {
+		route = c.row.path
+	}
+	method := string(c.ctx.Method())
+	if c.row == nil {
+		method = "none"
+	}
+	m.requests.WithLabelValues(method, route, strconv.Itoa(c.ctx.Response.StatusCode())).Inc()
+	m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+}
+
+func (c *call) metrics() error {
+	families, err := c.s.metric.registry.Gather()
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	enc := expfmt.NewEncoder(&b, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, f := range families {
+		if err := enc.Encode(f); err != nil {
+			return err
+		}
+	}
+	c.ctx.Response.Header.SetContentType(string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	c.ctx.Response.SetBodyRaw(b.Bytes())
+	return nil
+}
+
+// databaseMetrics reads the database's state when it is scraped.
+type databaseMetrics struct{ s *Server }
+
+type gauge struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	get  func(st *engine.Status, s *Server) float64
+}
+
+func newGauge(name, help string, kind prometheus.ValueType, get func(*engine.Status, *Server) float64) gauge {
+	return gauge{prometheus.NewDesc("arrwdb_"+name, help, nil, nil), kind, get}
+}
+
+var gauges = []gauge{
+	newGauge("head_seq", "Newest seq that readers may see.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.HeadSeq) }),
+	newGauge("durable_seq", "Newest durable seq.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.DurableSeq) }),
+	newGauge("earliest_seq", "Oldest seq in the log.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.EarliestSeq) }),
+	newGauge("writable", "1 while writes are taken, 0 after the log has failed.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 {
+		if st.Error != nil {
+			return 0
+		}
+		return 1
+	}),
+	newGauge("libraries", "Libraries.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Libraries) }),
+	newGauge("log_bytes", "Bytes of the log.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Bytes) }),
+	newGauge("log_segments", "Segments of the log.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Segments) }),
+	newGauge("log_written_bytes_total", "Bytes written to the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.BytesWritten) }),
+	newGauge("log_commits_total", "Frames committed since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Commits) }),
+	newGauge("log_records_total", "Records committed since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Records) }),
+	newGauge("log_sync_seconds_total", "Time spent in syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return st.Log.SyncSeconds }),
+	newGauge("log_syncs_total", "Syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Syncs) }),
+	newGauge("checkpoint_seq", "Seq that a restart need not replay.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Checkpoint.Seq) }),
+	newGauge("store_bytes", "Bytes of the store on disk.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Store.DiskBytes) }),
+	newGauge("recovery_seconds", "Time that the last start took to recover.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return st.Recovery.Took.Seconds() }),
+	newGauge("streams", "Live streams that are open.", prometheus.GaugeValue, func(_ *engine.Status, s *Server) float64 { return float64(s.streams.count()) }),
+	newGauge("feed_delivered_total", "Events delivered to readers since start.", prometheus.CounterValue, func(_ *engine.Status, s *Server) float64 {
+		return float64(s.ready.Load().hub.Stats().Delivered)
+	}),
+}
+
+// Describe implements prometheus.Collector.
+func (d databaseMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for i := range gauges {
+		ch <- gauges[i].desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (d databaseMetrics) Collect(ch chan<- prometheus.Metric) {
+	r := d.s.ready.Load()
+	if r == nil {
+		return
+	}
+	st := r.db.Status()
+	for i := range gauges {
+		ch <- prometheus.MustNewConstMetric(gauges[i].desc, gauges[i].kind, gauges[i].get(&st, d.s))
+	}
+}

@@ -1,0 +1,252 @@
+package httpd
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/arrwdb/arrwdb/cdc"
+	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/engine"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxBodyBytes = 32 << 20
+	DefaultMaxLineBytes = 16 << 20
+	DefaultReceiptSpool = 1 << 30
+	DefaultMaxStreams   = 10_000
+	DefaultMaxConns     = 100_000
+	DefaultIdleTimeout  = 2 * time.Minute
+
+	// writeTimeout ends a connection that accepts nothing for so long (API,
+	// section 7); readTimeout one that sends nothing of a request it has begun.
+	writeTimeout = 30 * time.Second
+	readTimeout  = 60 * time.Second
+)
+
+// Options configures New. The zero value of a field means its default.
+type Options struct {
+	Version      string // of the program
+	Logger       *slog.Logger
+	MaxBodyBytes int64 // of a request that is not a stream
+	MaxLineBytes int   // of a line of an NDJSON upload
+	ReceiptSpool int64 // bytes of unread receipts of one upload that are kept in a file
+	SpoolDir     string
+	CORSOrigins  []string // origins besides the server's own that may call it
+	MaxStreams   int      // live streams open at once
+	MaxConns     int      // connections open at once
+	// Now is the clock for keys and times. Default: time.Now.
+	Now func() time.Time
+}
+
+// A Server serves one database. It can be created before the database is open:
+// until SetDB, /livez and /readyz answer, everything else is 503.
+type Server struct {
+	o     Options
+	table []route
+	http  *fasthttp.Server
+	ready atomic.Pointer[serving]
+
+	progress atomic.Pointer[[2]uint64]
+	started  time.Time
+
+	stopping atomic.Bool
+	stop     context.Context
+	halt     context.CancelFunc
+	streams  streams
+	uploads  sync.WaitGroup
+	metric   *metrics
+}
+
+// serving is what there is once the database is open.
+type serving struct {
+	db  *engine.DB
+	hub *cdc.Hub
+}
+
+// New returns a server that has no database yet.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	if o.MaxLineBytes == 0 {
+		o.MaxLineBytes = DefaultMaxLineBytes
+	}
+	if o.ReceiptSpool == 0 {
+		o.ReceiptSpool = DefaultReceiptSpool
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = DefaultMaxStreams
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = DefaultMaxConns
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, table: routes(), started: time.Now()}
+	s.stop, s.halt = context.WithCancel(context.Background())
+	s.streams.idle.L = &s.streams.mu
+	s.metric = newMetrics(s)
+	s.http = &fasthttp.Server{
+		Handler: s.serve, Name: "", NoDefaultServerHeader: true, NoDefaultContentType: true,
+		StreamRequestBody: true, DisablePreParseMultipartForm: true,
+		// Bodies are counted by those who read them: with StreamRequestBody this
+		// only says how much of a body is read before the handler runs.
+		MaxRequestBodySize: 64 << 10, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
+		IdleTimeout: DefaultIdleTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Concurrency: o.MaxConns, CloseOnShutdown: true, TCPKeepalive: true,
+		Logger: quietLogger{o.Logger}, ErrorHandler: s.badRequest,
+	}
+	return s
+}
+
+// SetProgress tells /readyz how far recovery has gone.
+func (s *Server) SetProgress(done, total uint64) { s.progress.Store(&[2]uint64{done, total}) }
+
+// SetDB makes the server ready.
+func (s *Server) SetDB(db *engine.DB) {
+	s.ready.Store(&serving{db: db, hub: cdc.NewHub(feedLog{db}, cdc.Options{})})
+	go s.watchKeys(db)
+}
+
+// Serve accepts connections until Shutdown. It returns nil after that.
+func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(ln) }
+
+// Shutdown ends the server: new requests are refused, uploads end after the last
+// line that was taken, streams are closed with what clients need to resume, and
+// what is left is cut off when ctx ends. It may be called once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.halt()
+	done := make(chan struct{})
+	go func() {
+		s.uploads.Wait()
+		s.streams.wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.streams.closeAll()
+	}
+	err := s.http.ShutdownWithContext(ctx)
+	if r := s.ready.Load(); r != nil {
+		r.hub.Close()
+	}
+	if ctx.Err() != nil {
+		return nil // what would not end was cut off; that is no failure
+	}
+	return err
+}
+
+// streams is the server's own registry of hijacked connections: fasthttp neither
+// counts nor closes them.
+type streams struct {
+	mu   sync.Mutex
+	open map[*stream]struct{}
+	idle sync.Cond
+}
+
+func (st *streams) add(conn *stream, most int) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.open) >= most {
+		return false
+	}
+	if st.open == nil {
+		st.open = map[*stream]struct{}{}
+	}
+	st.open[conn] = struct{}{}
+	return true
+}
+
+func (st *streams) remove(conn *stream) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	delete(st.open, conn)
+	if len(st.open) == 0 {
+		st.idle.Broadcast()
+	}
+}
+
+func (st *streams) count() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.open)
+}
+
+func (st *streams) wait() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for len(st.open) > 0 {
+		st.idle.Wait()
+	}
+}
+
+func (st *streams) closeAll() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for one := range st.open {
+		one.conn.Close()
+	}
+}
+
+// cutRevoked ends the streams of keys that do not hold any more.
+func (st *streams) cutRevoked(valid func(keyID string) bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for one := range st.open {
+		if one.keyID != "" && !valid(one.keyID) {
+			one.cancel()
+			one.conn.Close()
+		}
+	}
+}
+
+// keyCheckEvery is how often open streams are held against the keys. A revoked
+// key's streams end within 5 s (API, section 10).
+const keyCheckEvery = time.Second
+
+func (s *Server) watchKeys(db *engine.DB) {
+	t := time.NewTicker(keyCheckEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop.Done():
+			return
+		case <-t.C:
+			s.streams.cutRevoked(func(id string) bool { return db.KeyValid(id, s.o.Now()) })
+		}
+	}
+}
+
+// badRequest answers what fasthttp could not parse.
+func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	c := &call{s: s, ctx: ctx}
+	e := change.Errorf(change.InvalidArgument, "the request is not well-formed HTTP")
+	e.Err = err
+	switch err.(type) {
+	case *fasthttp.ErrSmallBuffer:
+		e = change.Errorf(change.TooLarge, "the request line and headers are larger than the limit").With("limit", 16<<10)
+	}
+	ctx.SetConnectionClose()
+	c.problem(e)
+}
+
+// quietLogger keeps fasthttp's own notes, which are about single connections, at
+// debug level.
+type quietLogger struct{ log *slog.Logger }
+
+func (l quietLogger) Printf(format string, args ...any) {
+	l.log.Debug("http", "note", sprintf(format, args...))
+}
