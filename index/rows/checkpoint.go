@@ -14,7 +14,7 @@ type Cut struct {
 	stamp    change.Stamp
 	payload  []byte
 	snapshot bool // payload is the whole state, for a new manifest
-	nothing  bool // the state is the durable one
+	nothing  bool // there is nothing to write: the state is the durable one
 	blocks   []*block
 	files    []*file
 	drops    []*drop
@@ -73,7 +73,7 @@ func (s *Store) cut(stamp change.Stamp) (c *Cut, err error) {
 		f.dirty = false
 	}
 	s.dirty, s.dirtyFiles, s.drops, s.newFiles = nil, nil, nil, false
-	c.nothing = stamp == s.Durable() && len(c.blocks) == 0 && len(c.drops) == 0
+	c.nothing = stamp == s.Durable() && len(c.blocks) == 0 && len(c.drops) == 0 && !s.rewrite
 	c.snapshot = s.rewrite || s.man.size > max(s.opts.ManifestRewrite, manifestGrowth*s.man.first)
 	if c.snapshot {
 		c.payload = encodeState(stamp, nil, s.allBlocks())
