@@ -133,6 +133,7 @@ func (c *Cut) Commit() error {
 	if err := c.record(); err != nil {
 		return s.fail("write the manifest", err)
 	}
+	s.manSize.Store(s.man.size)
 	stamp := c.stamp // not &c.stamp, which would keep the payload
 	s.durable.Store(&stamp)
 	s.mu.Lock()
