@@ -133,6 +133,14 @@ func (c *Cut) Commit() error {
 	if err := c.record(); err != nil {
 		return s.fail("write the manifest", err)
 	}
+	if len(c.drops) > 0 {
+		// Their blocks will be written again. Should the frame be damaged after
+		// that, falling back to the checkpoint before would show foreign rows, so
+		// its mark must be there to refuse.
+		if err := s.man.file.SyncData(); err != nil {
+			return s.fail("sync the manifest", err)
+		}
+	}
 	s.manSize.Store(s.man.size)
 	stamp := c.stamp // not &c.stamp, which would keep the payload
 	s.durable.Store(&stamp)

@@ -113,7 +113,8 @@ func (s *Store) load(names []string, number uint64) error {
 	if err := s.adopt(path, im); err != nil {
 		return err
 	}
-	s.durable.Store(&im.stamp)
+	stamp := im.stamp // not &im.stamp, which would keep the image
+	s.durable.Store(&stamp)
 	if s.opts.ReadOnly {
 		return s.openFiles()
 	}

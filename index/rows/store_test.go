@@ -372,6 +372,28 @@ func TestManifestTears(t *testing.T) {
 	}
 }
 
+// TestDropIsMarked damages the frame of a checkpoint that dropped a library: it
+// must not lead back to the one before, whose blocks are others' now.
+func TestDropIsMarked(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, small(fs))
+	run := rows.Run{Key: rows.Key{Library: 1, Dim: 64}, Raw: make([]byte, 256)}
+	must(t, s.Append(run))
+	must(t, s.Checkpoint(stampOf(1)))
+	before := len(readAll(t, fs, dir+"/MANIFEST-000001"))
+	must(t, s.DropLibrary(1))
+	must(t, s.Checkpoint(stampOf(2)))
+	fs = fs.CrashClone(vfs.CrashCloneCfg{}) // only what was synced
+	data := readAll(t, fs, dir+"/MANIFEST-000001")
+	data[before+33] ^= 1
+	writeAll(t, fs, dir+"/MANIFEST-000001", data)
+	_, err := rows.Open(small(fs))
+	var d *rows.DamageError
+	if !errors.As(err, &d) || d.Offset != int64(before) {
+		t.Errorf("a damaged drop: %v", err)
+	}
+}
+
 func TestNewerFormat(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	st := tell(t, fs, small(fs))
