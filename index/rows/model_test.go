@@ -365,6 +365,20 @@ func (m *model) replay(s *rows.Store, from, to uint64) {
 	}
 }
 
+// crashHere goes on from what a crash leaves, with the garbage that it left.
+func (m *model) crashHere() {
+	for len(m.pinned) > 0 {
+		m.unpin()
+	}
+	m.mem = m.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[m.rng.IntN(3)], RNG: m.rng})
+	m.open()
+	if d := m.s.Durable().Seq; d != m.acked {
+		m.t.Fatalf("%d is durable after a crash, want %d", d, m.acked)
+	}
+	m.replay(m.s, m.acked, uint64(len(m.log)))
+	m.tried = m.acked
+}
+
 // survive opens what a crash left, replays, checkpoints, and opens again.
 func (m *model) survive(c crash) {
 	opts := m.opts
@@ -410,6 +424,10 @@ func runModel(t *testing.T, seed uint64) (crashes int) {
 		case 4:
 			if m.rng.IntN(4) == 0 {
 				m.reopen()
+			}
+		case 5:
+			if m.rng.IntN(3) == 0 {
+				m.crashHere()
 			}
 		default:
 			m.do()
