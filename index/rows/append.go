@@ -6,6 +6,8 @@ import (
 	"math/bits"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/internal/invariant"
 )
 
 // A Run is a row, or several with consecutive numbers.
@@ -145,6 +147,9 @@ func (w *writer) flush() error {
 		return s.fail("write "+b.file.path, err)
 	}
 	for i := range w.n {
+		if invariant.Enabled {
+			invariant.Check(!b.has(w.slot+uint64(i)), "%v: slot %d of block %d was written twice", b.sp.key, w.slot+uint64(i), b.k)
+		}
 		b.sum += rowSum(w.raw[i*b.sp.rowBytes:(i+1)*b.sp.rowBytes], w.slot+uint64(i))
 	}
 	b.count += w.n
@@ -201,7 +206,8 @@ func (s *Store) allocate(sp *space, k uint64) (*block, error) {
 		for w, free := range f.free {
 			if free != 0 {
 				b := newBlock(sp, k, f, uint32(w*64+bits.TrailingZeros64(free)))
-				f.take(b.index)
+				took := f.take(b.index)
+				invariant.Check(took, "block %d of %s was taken twice", b.index, f.path)
 				s.nfree--
 				sp.put(b)
 				return b, nil

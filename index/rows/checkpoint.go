@@ -14,7 +14,7 @@ type Cut struct {
 	stamp    change.Stamp
 	payload  []byte
 	snapshot bool // payload is the whole state, for a new manifest
-	nothing  bool // the state is the durable one
+	nothing  bool // there is nothing to write: the state is the durable one
 	blocks   []*block
 	files    []*file
 	drops    []*drop
@@ -73,7 +73,7 @@ func (s *Store) cut(stamp change.Stamp) (c *Cut, err error) {
 		f.dirty = false
 	}
 	s.dirty, s.dirtyFiles, s.drops, s.newFiles = nil, nil, nil, false
-	c.nothing = stamp == s.Durable() && len(c.blocks) == 0 && len(c.drops) == 0
+	c.nothing = stamp == s.Durable() && len(c.blocks) == 0 && len(c.drops) == 0 && !s.rewrite
 	c.snapshot = s.rewrite || s.man.size > max(s.opts.ManifestRewrite, manifestGrowth*s.man.first)
 	if c.snapshot {
 		c.payload = encodeState(stamp, nil, s.allBlocks())
@@ -133,6 +133,15 @@ func (c *Cut) Commit() error {
 	if err := c.record(); err != nil {
 		return s.fail("write the manifest", err)
 	}
+	if len(c.drops) > 0 {
+		// Their blocks will be written again. Should the frame be damaged after
+		// that, falling back to the checkpoint before would show foreign rows, so
+		// its mark must be there to refuse.
+		if err := s.man.file.SyncData(); err != nil {
+			return s.fail("sync the manifest", err)
+		}
+	}
+	s.manSize.Store(s.man.size)
 	stamp := c.stamp // not &c.stamp, which would keep the payload
 	s.durable.Store(&stamp)
 	s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/internal/invariant"
 )
 
 // The payload of a snapshot or delta, all numbers unsigned varints but for sum:
@@ -80,6 +81,9 @@ func appendBlock(out []byte, b *block, words []uint64) []byte {
 	out = binary.AppendUvarint(out, uint64(b.index))
 	out = binary.LittleEndian.AppendUint64(out, b.sum)
 	count := uint64(b.count)
+	if invariant.Enabled {
+		invariant.Check(count > 0 && count <= high(words), "%v: block %d counts %d rows up to slot %d", b.sp.key, b.k, count, high(words))
+	}
 	if high(words) == count {
 		return binary.AppendUvarint(out, count<<1)
 	}

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/internal/invariant"
 )
 
 const rowSuffix = ".rows"
@@ -60,11 +62,14 @@ func (f *file) take(i uint32) bool {
 }
 
 func (f *file) give(i uint32) {
+	if invariant.Enabled {
+		invariant.Check(f.free[i/64]&(1<<(i%64)) == 0, "block %d of %s was freed twice", i, f.path)
+	}
 	f.free[i/64] |= 1 << (i % 64)
 	f.nfree++
 }
 
-// openWriter opens wr and makes the file as long as its mapping needs.
+// openWriter opens wr.
 func (f *file) openWriter(fs vfs.FS) (err error) {
 	if f.wr == nil {
 		f.wr, err = fs.OpenReadWrite(f.path, vfs.WriteCategoryUnspecified)

@@ -80,6 +80,7 @@ func (s *Store) create(names []string) error {
 	if err != nil {
 		return fmt.Errorf("rows: create %s: %w", s.dir, err)
 	}
+	s.manSize.Store(s.man.size)
 	s.nextFile = 1
 	return nil
 }
@@ -98,6 +99,7 @@ func (s *Store) load(names []string, number uint64) error {
 		return err
 	}
 	s.geo = c.geo
+	s.manSize.Store(int64(len(data)))
 	if c.torn > 0 {
 		s.torn = &TornTail{path, c.end, c.torn, c.why}
 		s.rewrite = true
@@ -111,7 +113,8 @@ func (s *Store) load(names []string, number uint64) error {
 	if err := s.adopt(path, im); err != nil {
 		return err
 	}
-	s.durable.Store(&im.stamp)
+	stamp := im.stamp // not &im.stamp, which would keep the image
+	s.durable.Store(&stamp)
 	if s.opts.ReadOnly {
 		return s.openFiles()
 	}

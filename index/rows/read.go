@@ -7,7 +7,7 @@ import (
 
 // A Pin keeps everything that can be found through it: the blocks of a space
 // that is dropped after the pin was taken stay as they are until Unpin. Take one
-// for a search, not for a session: pins hold back the reuse of space.
+// for a search, not for a connection: pins hold back the reuse of space.
 type Pin struct {
 	s     *Store
 	epoch uint64

@@ -11,13 +11,13 @@ type Stats struct {
 	Spaces     int
 	Libraries  int
 	Pins       int
-	Manifest   int64 // bytes of the manifest; 0 read-only
+	Manifest   int64 // bytes of the manifest, as of Open or the last checkpoint
 	Dirty      int   // blocks changed since the last checkpoint
 }
 
 // Stats returns the figures of the moment.
 func (s *Store) Stats() Stats {
-	var st Stats
+	st := Stats{Manifest: s.manSize.Load()}
 	s.applyMu.Lock()
 	st.Dirty = len(s.dirty)
 	s.applyMu.Unlock()

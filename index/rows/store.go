@@ -63,6 +63,7 @@ type Store struct {
 
 	poison  atomic.Pointer[error]
 	durable atomic.Pointer[change.Stamp]
+	manSize atomic.Int64 // of the manifest, for Stats
 	torn    *TornTail
 }
 

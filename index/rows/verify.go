@@ -93,12 +93,14 @@ func (s *Store) checkSizes() (bad []error) {
 		b   *block
 	}
 	needs := map[*file]need{}
+	var words []uint64
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, sp := range s.spaces {
 		sp.each(0, func(b *block) bool {
-			end := s.geo.offset(b.index) + int64(high(b.words(nil)))*int64(sp.rowBytes)
-			if end > needs[b.file].end {
+			words = b.words(words)
+			end := s.geo.offset(b.index) + int64(high(words))*int64(sp.rowBytes)
+			if high(words) > 0 && end > needs[b.file].end {
 				needs[b.file] = need{end, b}
 			}
 			return true

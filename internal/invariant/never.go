@@ -1,0 +1,6 @@
+//go:build release && !invariants
+
+package invariant
+
+// Enabled says whether checks are on.
+const Enabled = false
