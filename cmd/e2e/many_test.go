@@ -106,7 +106,7 @@ func TestFilters(t *testing.T) {
 		}
 		for _, bad := range []string{
 			`{`, `[]`, `"x"`, `{"year":{"$gte":2017,"$foo":1}}`, `{"$or":{}}`, `{"$and":"x"}`, `{"$nope":[]}`,
-			`{"year":{"$in":5}}`, `{"year":{"$exists":"yes"}}`, `{"$not":[1]}`, `{"a":{"$gt":{"b":1}}}`,
+			`{"year":{"$in":5}}`, `{"year":{"$exists":"yes"}}`, `{"$not":[1]}`,
 		} {
 			t.Run("bad "+bad, func(t *testing.T) {
 				e.get(t, docs(lib)+"?filter="+q(bad)).problem(400, "invalid_filter")
