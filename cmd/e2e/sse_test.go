@@ -103,7 +103,7 @@ func TestSSEHeartbeat(t *testing.T) {
 				beats++
 			}
 		}
-		for _, bad := range []string{"soon", "-1s", "0"} {
+		for _, bad := range []string{"soon", "-1s"} {
 			if r := e.get(t, "/v1/events/stream?heartbeat="+bad); r.status != 400 {
 				t.Errorf("heartbeat=%s: status %d", bad, r.status)
 			}
@@ -118,7 +118,7 @@ func TestSSECheckpointWhereNothingPasses(t *testing.T) {
 		lib := e.lib(t)
 		s := e.sse(t, "heartbeat=500ms&types=index.rebuilt&library="+lib)
 		s.live(t)
-		var first, id string
+		var id string
 		var last uint64
 		begin := time.Now()
 		for points := 0; points < 2; {
@@ -140,9 +140,6 @@ func TestSSECheckpointWhereNothingPasses(t *testing.T) {
 					t.Errorf("checkpoint at %v, before it %d, the newest write is %d", cp["seq"], last, w.seq())
 				}
 				last, id = num(cp, "seq"), f.id
-				if first == "" {
-					first = f.id
-				}
 			default:
 			}
 			if time.Since(begin) > 10*time.Second {
@@ -164,7 +161,6 @@ func TestSSECheckpointWhereNothingPasses(t *testing.T) {
 				break
 			}
 		}
-		_ = first
 	})
 }
 
