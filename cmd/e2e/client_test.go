@@ -115,7 +115,16 @@ func (c *client) do(t testing.TB, method, path string, body any, pairs ...string
 			t.Errorf("%s: status %d: %v\n%s", r.what, r.status, err, clip(raw))
 		}
 	}
-	sent, _ := body.(string)
+	var sent string
+	switch b := body.(type) {
+	case string:
+		sent = b
+	case []byte:
+		sent = string(b)
+	case nil, io.Reader:
+	default:
+		sent = jsonText(b)
+	}
 	c.checkLeak(t, req, sent, raw)
 	return r
 }
