@@ -154,7 +154,7 @@ func TestIngestCutConnection(t *testing.T) {
 func TestIngestClientThatReadsLate(t *testing.T) {
 	e := openEnv(t)
 	for _, ack := range []string{"line", "batch"} {
-		t.Run(ack, func(t *testing.T) { readLate(t, e, ack, 20<<20) })
+		t.Run(ack, func(t *testing.T) { readLate(t, e, ack, 20<<20, 900) })
 	}
 }
 
@@ -169,7 +169,7 @@ func TestIngestLargeUploadLong(t *testing.T) {
 			c := newClient(s.base(), "")
 			e := &env{client: c, srv: s, root: c, names: envNames()}
 			// What the database itself needs for such a load, without an upload.
-			readLate(t, e, "batch", 20<<20)
+			readLate(t, e, "batch", 20<<20, 900)
 			before := s.residentBytes(t)
 			ctx, cancel := context.WithCancel(context.Background())
 			peak := make(chan int64)
@@ -184,7 +184,7 @@ func TestIngestLargeUploadLong(t *testing.T) {
 				}
 				peak <- most
 			}()
-			readLate(t, e, ack, 300<<20)
+			readLate(t, e, ack, 300<<20, 900)
 			cancel()
 			most := <-peak
 			t.Logf("resident: %d MiB before, %d MiB at most", before>>20, most>>20)
@@ -195,11 +195,23 @@ func TestIngestLargeUploadLong(t *testing.T) {
 	}
 }
 
-func readLate(t *testing.T, e *env, ack string, size int) {
+// Receipts beyond the spool become ranges; still each line is accounted for.
+func TestIngestReceiptsBeyondTheSpool(t *testing.T) {
+	e := alone(t, "--receipt-spool", "65536")
+	readLate(t, e, "line", 8<<20, 60)
+}
+
+// readLate sends size bytes of lines, each with filler bytes of padding, before it
+// reads anything.
+func readLate(t *testing.T, e *env, ack string, size, fillerSize int) {
+	t.Helper()
 	lib := e.lib(t)
 	c := e.upload(t, lib, "ack="+ack)
+	if err := c.conn.(*net.TCPConn).SetReadBuffer(8 << 10); err != nil { // so that the answer piles up on the server's side
+		t.Fatal(err)
+	}
 	var lines int
-	filler := strings.Repeat("x", 900)
+	filler := strings.Repeat("x", fillerSize)
 	var chunk strings.Builder
 	for sent := 0; sent < size; {
 		chunk.Reset()

@@ -140,6 +140,54 @@ func TestIngestOnError(t *testing.T) {
 	})
 }
 
+// Every mode with every on_error and every ack tells the same story.
+func TestIngestMatrix(t *testing.T) {
+	both(t, func(t *testing.T, e *env) {
+		lib := e.lib(t)
+		n := 0
+		for _, mode := range []string{"upsert", "insert", "skip"} {
+			for _, onError := range []string{"continue", "abort"} {
+				for _, ack := range []string{"summary", "batch", "line"} {
+					n++
+					id := func(i int) string { return fmt.Sprintf("x%d-%d", n, i) }
+					e.put(t, doc(lib, id(2)), simple("", J{"old": true})).is(201)
+					body := ndjson(simple(id(1), nil), "", simple(id(2), nil), simple(id(3), nil), "{broken", simple(id(4), nil))
+					r := e.ingest(t, lib, "mode="+mode+"&on_error="+onError+"&ack="+ack, body).is(200)
+					var sum J
+					if ack == "summary" {
+						sum = r.obj()
+					} else {
+						lines := r.lines("IngestLine")
+						sum = lines[len(lines)-1]
+						same(t, "type of the last line", sum["type"], "summary")
+					}
+					stopsAt := map[bool]int{true: 5, false: 99}[onError == "abort"]
+					if onError == "abort" && mode == "insert" {
+						stopsAt = 3
+					}
+					ok, failed, skipped := 0, 0, 0
+					for line, what := range map[int]string{1: "new", 3: "old", 4: "new", 5: "bad", 6: "new"} {
+						switch {
+						case line > stopsAt:
+						case what == "bad" || what == "old" && mode == "insert":
+							failed++
+						case what == "old" && mode == "skip":
+							skipped++
+						default:
+							ok++
+						}
+					}
+					where := mode + " " + onError + " " + ack
+					same(t, where+": successful, failed, skipped", []any{sum["successful"], sum["failed"], sum["skipped"]}, []int{ok, failed, skipped})
+					same(t, where+": complete", sum["complete"], onError == "continue")
+					same(t, where+": the last document is there", e.get(t, doc(lib, id(4))).status == 200, onError == "continue")
+					same(t, where+": the old one", at(e.get(t, doc(lib, id(2))).obj(), "metadata", "old") == nil, mode == "upsert")
+				}
+			}
+		}
+	})
+}
+
 func TestIngestAcks(t *testing.T) {
 	both(t, func(t *testing.T, e *env) {
 		lib := e.lib(t)

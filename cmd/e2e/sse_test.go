@@ -164,6 +164,31 @@ func TestSSECheckpointWhereNothingPasses(t *testing.T) {
 	})
 }
 
+// Also with the default heartbeat a place is at most a second old, with some
+// slack for the machine, while writes go on.
+func TestSSECheckpointKeepsUp(t *testing.T) {
+	e := openEnv(t)
+	lib := e.lib(t)
+	s := e.sse(t, "types=index.rebuilt")
+	s.live(t)
+	for begin := time.Now(); ; {
+		e.put(t, doc(lib, "a"), simple("", nil)).is(200, 201)
+		select {
+		case f, ok := <-s.frames:
+			if !ok {
+				t.Fatal("the stream ended")
+			}
+			if f.event == "stream.checkpoint" {
+				return
+			}
+		default:
+		}
+		if time.Since(begin) > 3*time.Second {
+			t.Fatal("no checkpoint in 3 s of writes that pass unseen")
+		}
+	}
+}
+
 // A position that cannot be served: 200, one stream.reset, the end.
 func TestSSEReset(t *testing.T) {
 	both(t, func(t *testing.T, e *env) {
