@@ -329,12 +329,34 @@ func canonical(t testing.TB, v any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
 	var x any
-	if err := json.Unmarshal(raw, &x); err != nil {
+	if err := dec.Decode(&x); err != nil {
 		t.Fatal(err)
 	}
-	raw, _ = json.Marshal(x)
+	raw, _ = json.Marshal(plainNumbers(x))
 	return string(raw)
+}
+
+// plainNumbers writes each number in one way, so that 1, 1.0 and 1e0 are the same.
+// What a float64 does not hold stays as it is.
+func plainNumbers(v any) any {
+	switch x := v.(type) {
+	case json.Number:
+		if f, err := x.Float64(); err == nil {
+			return f
+		}
+	case J:
+		for k := range x {
+			x[k] = plainNumbers(x[k])
+		}
+	case []any:
+		for i := range x {
+			x[i] = plainNumbers(x[i])
+		}
+	}
+	return v
 }
 
 func q(s string) string { return url.QueryEscape(s) }

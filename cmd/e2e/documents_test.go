@@ -30,7 +30,7 @@ func TestDocumentLife(t *testing.T) {
 		same(t, "id", gone["id"], "doc-1")
 		e.get(t, doc(lib, "doc-1")).problem(404, "document_not_found")
 		e.del(t, doc(lib, "doc-1")).problem(404, "document_not_found")
-		e.put(t, doc(lib, "doc-2"), simple("", nil)).is(201)
+		e.put(t, doc(lib, "doc-2"), J{"embedding": []int{1, 2}}).is(201)
 		e.del(t, "/v1/documents/doc-2?library_id="+lib).is(200).written()
 		e.get(t, "/v1/documents/doc-2?library_id="+lib).problem(404, "document_not_found")
 		e.get(t, "/v1/documents/doc-2?library_id="+e.names[7]).problem(404, "library_not_found")

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -50,8 +51,10 @@ func openEnv(t *testing.T) *env {
 	t.Helper()
 	w := &openWorld
 	w.once.Do(func() {
-		w.srv = &server{dir: filepath.Join(tempDir, "open")}
-		w.err = w.srv.tryStart()
+		srv := &server{dir: filepath.Join(tempDir, "open")}
+		if w.err = srv.tryStart(); w.err == nil {
+			w.srv = srv
+		}
 	})
 	if w.err != nil {
 		t.Fatal(w.err)
@@ -64,11 +67,16 @@ func scopedEnv(t *testing.T) *env {
 	t.Helper()
 	w := &keyedWorld
 	w.once.Do(func() {
-		w.srv = &server{dir: filepath.Join(tempDir, "keyed")}
-		_, w.key = createKey(t, w.srv.dir, "--role", "admin")
-		if w.err = w.srv.tryStart(); w.err == nil {
-			makeForeign(t, newClient(w.srv.base(), w.key))
+		srv := &server{dir: filepath.Join(tempDir, "keyed")}
+		w.err = errors.New("the server with keys did not come up, see the first test that needed it")
+		_, w.key = createKey(t, srv.dir, "--role", "admin")
+		if err := srv.tryStart(); err != nil {
+			w.err = err
+			return
 		}
+		w.srv = srv
+		makeForeign(t, newClient(srv.base(), w.key))
+		w.err = nil
 	})
 	if w.err != nil {
 		t.Fatal(w.err)
