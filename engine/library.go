@@ -1,0 +1,66 @@
+package engine
+
+import "encoding/json"
+
+// LibrarySettings is a library as it is configured, in the API's form.
+type LibrarySettings struct {
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	Description string            `json:"description"`
+	Metadata    json.RawMessage   `json:"metadata"`
+	Dimension   int               `json:"dimension"` // 0: the first vector fixes it; shown as null
+	Metric      string            `json:"metric"`    // cosine, l2 or dot
+	Index       IndexSettings     `json:"index"`
+	Embedding   EmbeddingSettings `json:"embedding"`
+	Chunking    ChunkingSettings  `json:"chunking"`
+	Analyzer    AnalyzerSettings  `json:"analyzer"`
+}
+
+// IndexSettings configures a library's vector index.
+type IndexSettings struct {
+	Type           string `json:"type"` // flat
+	M              int    `json:"m"`
+	EfConstruction int    `json:"ef_construction"`
+	EfSearch       int    `json:"ef_search"`
+	Quantization   string `json:"quantization"` // int8 or float32
+}
+
+// EmbeddingSettings says where vectors come from.
+type EmbeddingSettings struct {
+	Provider  string `json:"provider"` // none
+	BaseURL   string `json:"base_url,omitempty"`
+	Model     string `json:"model,omitempty"`
+	APIKeyEnv string `json:"api_key_env,omitempty"`
+}
+
+// ChunkingSettings says how a document's "text" is split.
+type ChunkingSettings struct {
+	MaxWords int `json:"max_words"`
+	Overlap  int `json:"overlap"`
+}
+
+// AnalyzerSettings configures keyword search.
+type AnalyzerSettings struct {
+	Language string `json:"language"`
+}
+
+// LibraryStats counts what a library holds.
+type LibraryStats struct {
+	Documents     uint64 `json:"documents"`
+	Chunks        uint64 `json:"chunks"`
+	DeletedChunks uint64 `json:"deleted_chunks"` // dead, not yet reclaimed
+	IndexedChunks uint64 `json:"indexed_chunks"`
+	IndexSeq      uint64 `json:"index_seq"`
+	DiskBytes     uint64 `json:"disk_bytes"`
+	MemoryBytes   uint64 `json:"memory_bytes"`
+}
+
+// A Library is a library's settings and state at some seq.
+type Library struct {
+	LibrarySettings
+	Num       uint32 // its small integer in the log and the store
+	CreatedAt int64  // µs since 1970 UTC
+	UpdatedAt int64
+	Seq       uint64 // of the last change to the settings
+	Stats     LibraryStats
+}

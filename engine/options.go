@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Defaults of Options.
+const (
+	DefaultCacheBytes         = 256 << 20
+	DefaultMemTableBytes      = 64 << 20
+	DefaultCheckpointBytes    = 256 << 20
+	DefaultCheckpointInterval = 60 * time.Second
+)
+
+// Options configures Open. The zero value of a field means its default.
+type Options struct {
+	// FS is where the directory lies. Default: the operating system's.
+	FS vfs.FS
+	// Create makes a database where the directory holds none; without it that is
+	// ErrNoDatabase.
+	Create bool
+	// SegmentSize of the log, bytes. Default 64 MiB.
+	SegmentSize int64
+	// CacheBytes is the store's block cache. Default 256 MiB.
+	CacheBytes int64
+	// MemTableBytes is the size of the store's memtables, two of which may be in
+	// memory. Default 64 MiB.
+	MemTableBytes uint64
+	// RowBlockBytes and RowBlocksPerFile size the row files. Default 64 KiB and
+	// 1,024; only tests set them. They are fixed when the database is made.
+	RowBlockBytes    int
+	RowBlocksPerFile int
+	// CheckpointBytes of log since the last checkpoint make one due; so does
+	// CheckpointInterval with any commit since. Default 256 MiB and 60 s; a
+	// negative interval turns both off, so that only Checkpoint and Close make
+	// one.
+	CheckpointBytes    int64
+	CheckpointInterval time.Duration
+	// MarkDelay is how long after the last commit the log commits to what is
+	// durable. Default: the log's own.
+	MarkDelay time.Duration
+	// Now is the clock, Rand the source of ids and epochs. Default: the real ones.
+	Now  func() time.Time
+	Rand io.Reader
+	// Logger receives what an operator should know. Default: slog.Default.
+	Logger *slog.Logger
+	// Progress, when set, is told how the replay at start goes, now and then.
+	Progress func(RecoveryProgress)
+}
+
+// RecoveryProgress says how far the replay at start has gone.
+type RecoveryProgress struct {
+	Commit, Target uint64 // commits replayed up to, and to go to
+	Records        uint64 // replayed so far
+	Elapsed        time.Duration
+}
+
+// Recovery says what the last start found and did.
+type Recovery struct {
+	Took     time.Duration `json:"-"`
+	TookMS   float64       `json:"took_ms"`
+	Commits  uint64        `json:"commits_replayed"`
+	Records  uint64        `json:"records_replayed"`
+	Clean    bool          `json:"clean"`
+	TornFile string        `json:"torn_file"`
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = DefaultMemTableBytes
+	}
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = DefaultCheckpointBytes
+	}
+	if o.CheckpointInterval == 0 {
+		o.CheckpointInterval = DefaultCheckpointInterval
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}

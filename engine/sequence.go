@@ -1,0 +1,557 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/internal/docjson"
+	"github.com/arrwdb/arrwdb/wal"
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Limits of an atomic group and of a frame. A frame closes at frameBytes or
+// frameRecords unless a single group is larger; a group is never split.
+const (
+	MaxGroupChanges = 10_000
+	MaxGroupBytes   = 16 << 20
+	frameBytes      = 4 << 20
+	frameRecords    = 4096
+)
+
+// recentSlots is the size of the table that says when a document may last have
+// been changed. 64 Ki slots of 8 bytes: with a few thousand writes in flight a
+// false hit, which costs one read of the store, is rare.
+const recentSlots = 1 << 16
+
+type docRef struct {
+	lib uint32
+	id  string
+}
+
+// A pendingDoc is what a write that is not applied yet makes of a document: a
+// row, or a record to make it from when somebody asks; neither where it deletes.
+type pendingDoc struct {
+	ticket uint64
+	row    *docRow
+	rec    *change.Record
+}
+
+type sourceRef struct {
+	lib  uint32
+	name string
+}
+
+// A sequencer decides the order. Its methods are called by one goroutine at a
+// time (stage 1 of the pipeline).
+//
+// It knows the state as of the last change that it assigned: libs is exact, and
+// a document is looked up first in inflight, which holds what is assigned and
+// not yet applied, then in the store.
+//
+// Tickets count the frames that were prepared. recent maps the hash of a
+// document to the ticket of the last frame that changed a document of that
+// hash, so that a document row which a caller read when ticket T was applied is
+// still right if recent of its hash is at most T.
+type sequencer struct {
+	db *DB
+
+	nextSeq uint64 // Invariant: the seq that the next change gets
+	time    int64  // of the last frame; never falls
+	nextLib uint32
+	libs    map[string]*libRow
+
+	ticket   uint64
+	inflight map[docRef]pendingDoc
+	order    []pendingKey // keys of inflight, by ticket
+	recent   []uint64
+	once     map[string]pendingOnce
+	sources  map[sourceRef]pendingSource
+
+	// The frame being built.
+	recs  []change.Record
+	bytes int
+	undo  []undo
+	saved []savedLibrary // library rows as they were before the group
+}
+
+type savedLibrary struct {
+	lib *libRow
+	was libRow
+}
+
+func (s *sequencer) saveLibrary(lib *libRow) {
+	for i := range s.saved {
+		if s.saved[i].lib == lib {
+			return
+		}
+	}
+	s.saved = append(s.saved, savedLibrary{lib, *lib})
+}
+
+type pendingKey struct {
+	ticket uint64
+	doc    docRef
+	once   string
+	source sourceRef
+}
+
+type pendingOnce struct {
+	ticket uint64
+	answer *change.Idempotency
+}
+
+type pendingSource struct {
+	ticket uint64
+	lines  uint64
+}
+
+// An undo puts back one thing that a group has moved, should the group fail.
+type undo struct {
+	doc    docRef
+	before pendingDoc
+	had    bool
+	fn     func()
+}
+
+// prepare is stage 1: it takes requests for one frame.
+func (s *sequencer) prepare(reqs []*wal.Request[*Pending]) (n int, recs []change.Record, commitTime int64) {
+	s.prune()
+	s.ticket++
+	s.time = max(s.time, s.db.opts.Now().UnixMicro())
+	s.recs, s.bytes = nil, 0
+	for n < len(reqs) {
+		p := reqs[n].Value
+		if n > 0 && (s.bytes+p.size > frameBytes || len(s.recs)+len(p.group.Ops) > frameRecords) {
+			break
+		}
+		s.group(p)
+		n++
+	}
+	if len(s.recs) == 0 {
+		s.ticket--
+	}
+	return n, s.recs, s.time
+}
+
+// prune forgets what has been applied meanwhile.
+func (s *sequencer) prune() {
+	done := s.db.appliedTicket.Load()
+	i := 0
+	for ; i < len(s.order) && s.order[i].ticket <= done; i++ {
+		k := &s.order[i]
+		switch {
+		case k.once != "":
+			if s.once[k.once].ticket == k.ticket {
+				delete(s.once, k.once)
+			}
+		case k.source.name != "":
+			if s.sources[k.source].ticket == k.ticket {
+				delete(s.sources, k.source)
+			}
+		default:
+			if s.inflight[k.doc].ticket == k.ticket {
+				delete(s.inflight, k.doc)
+			}
+		}
+	}
+	s.order = append(s.order[:0], s.order[i:]...)
+}
+
+// group sequences one group: all of it goes into the frame, or nothing.
+func (s *sequencer) group(p *Pending) {
+	if err := s.db.writable(); err != nil {
+		p.err = err
+		return
+	}
+	firstRec, firstBytes, firstSeq := len(s.recs), s.bytes, s.nextSeq
+	s.undo, s.saved = s.undo[:0], s.saved[:0]
+	err := s.groupRecords(p)
+	if err == nil && len(s.recs)-firstRec > MaxGroupChanges {
+		err = change.Errorf(change.TooLarge, "a group has %d changes, the limit is %d", len(s.recs)-firstRec, MaxGroupChanges).With("limit", MaxGroupChanges)
+	}
+	if err == nil && s.bytes-firstBytes > MaxGroupBytes {
+		err = change.Errorf(change.TooLarge, "a group takes %d bytes in the log, the limit is %d", s.bytes-firstBytes, MaxGroupBytes).With("limit", MaxGroupBytes)
+	}
+	if err != nil {
+		for i := len(s.undo) - 1; i >= 0; i-- {
+			s.revert(&s.undo[i])
+		}
+		for i := range s.saved {
+			*s.saved[i].lib = s.saved[i].was
+		}
+		s.recs, s.bytes, s.nextSeq = s.recs[:firstRec], firstBytes, firstSeq
+		p.err = err
+		return
+	}
+	if n := len(s.recs); n > firstRec {
+		s.recs[firstRec].Flags |= change.GroupFirst
+		s.recs[n-1].Flags |= change.GroupLast
+	}
+	if s.nextSeq > firstSeq {
+		p.receipt.FirstSeq, p.receipt.LastSeq = firstSeq, s.nextSeq-1
+	}
+}
+
+func (s *sequencer) revert(u *undo) {
+	switch {
+	case u.fn != nil:
+		u.fn()
+	case u.had:
+		s.inflight[u.doc] = u.before
+	default:
+		delete(s.inflight, u.doc)
+	}
+}
+
+func (s *sequencer) groupRecords(p *Pending) *change.Error {
+	g := p.group
+	if g.Once != nil {
+		if done, err := s.remembered(p); done || err != nil {
+			return err
+		}
+	}
+	if g.Source != nil {
+		if err := s.checkSource(g.Source); err != nil {
+			return err
+		}
+	}
+	outcomes := make([]Outcome, len(g.Ops))
+	for i := range g.Ops {
+		err := g.Ops[i].prep.err
+		if err == nil {
+			err = s.op(&g.Ops[i], &outcomes[i])
+		}
+		if err == nil {
+			continue
+		}
+		if g.Atomic {
+			return operationError(err, i, len(g.Ops))
+		}
+		outcomes[i] = Outcome{Result: Failed, Err: err, ID: g.Ops[i].ID}
+	}
+	if g.lib != nil {
+		if err := s.library(g.lib); err != nil {
+			return err
+		}
+		lib, err := g.lib.row.library()
+		if err != nil {
+			return internalError(err)
+		}
+		outcomes = []Outcome{{Result: Updated, ID: g.lib.id, Seq: lib.Seq, CreatedAt: lib.CreatedAt, UpdatedAt: lib.UpdatedAt, Library: lib}}
+	}
+	p.receipt.Outcomes = outcomes
+	for i := range g.control {
+		rec, err := g.control[i].make(s)
+		if err != nil {
+			return err
+		}
+		s.add(rec)
+	}
+	if g.Source != nil {
+		s.moveSource(g.Source)
+	}
+	if g.Once != nil {
+		s.remember(g.Once, outcomes)
+	}
+	return nil
+}
+
+// operationError names the operation of a batch that failed.
+func operationError(err *change.Error, i, n int) *change.Error {
+	if n == 1 {
+		return err
+	}
+	e := *err
+	e.Extra = map[string]any{"operation": i}
+	for k, v := range err.Extra {
+		e.Extra[k] = v
+	}
+	e.Detail = fmt.Sprintf("operation %d: %s", i, err.Detail)
+	return &e
+}
+
+// add puts a record into the frame and, for a change, gives it the next seq.
+func (s *sequencer) add(r change.Record) *change.Record {
+	if !r.Kind.IsControl() {
+		r.Seq = s.nextSeq
+		s.nextSeq++
+	}
+	s.bytes += r.Size()
+	s.recs = append(s.recs, r)
+	return &s.recs[len(s.recs)-1]
+}
+
+// lookup returns a document's row as of the last assigned change, nil where the
+// document does not exist.
+func (s *sequencer) lookup(op *Op, lib *libRow) (*docRow, *change.Error) {
+	ref := docRef{lib.Num, op.ID}
+	if op.prep.read && s.recent[op.prep.hash&(recentSlots-1)] <= op.prep.ticket {
+		return op.prep.row, nil
+	}
+	if p, ok := s.inflight[ref]; ok {
+		if p.row == nil && p.rec != nil {
+			row, err := rowOfRecord(p.rec)
+			if err != nil {
+				return nil, internalError(err)
+			}
+			p.row = row
+			s.inflight[ref] = p
+		}
+		return p.row, nil
+	}
+	row, err := readDocRow(s.db.store, lib.Num, op.ID)
+	if err != nil {
+		return nil, internalError(err)
+	}
+	return row, nil
+}
+
+func rowOfRecord(r *change.Record) (*docRow, error) {
+	c, err := change.DecodeDocument(r)
+	if err != nil {
+		return nil, err
+	}
+	row := &docRow{Seq: r.Seq, CreatedAt: c.CreatedAt, UpdatedAt: c.Time, Title: c.Title, Metadata: c.Metadata, Chunks: c.Touched}
+	if r.Kind != change.DocumentPatched {
+		row.Chunks = refsOf(c.Added)
+	}
+	return row, nil
+}
+
+// readDocRow reads a document's row from the store, nil where there is none.
+func readDocRow(r pebble.Reader, lib uint32, id string) (*docRow, error) {
+	var buf [160]byte
+	val, closer, err := r.Get(appendDocumentKey(buf[:0], lib, id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	val = append([]byte(nil), val...)
+	if err := closer.Close(); err != nil {
+		return nil, err
+	}
+	return decodeDocRow(val)
+}
+
+// moved notes what a change made of a document.
+func (s *sequencer) moved(lib *libRow, op *Op, row *docRow, rec *change.Record) {
+	ref := docRef{lib.Num, op.ID}
+	before, had := s.inflight[ref]
+	if !had {
+		ref.id = strings.Clone(ref.id)
+	}
+	s.undo = append(s.undo, undo{doc: ref, before: before, had: had})
+	p := pendingDoc{ticket: s.ticket, row: row}
+	if row == nil && rec != nil {
+		r := *rec
+		p.rec = &r
+	}
+	s.inflight[ref] = p
+	s.order = append(s.order, pendingKey{ticket: s.ticket, doc: ref})
+	s.recent[op.prep.hash&(recentSlots-1)] = s.ticket
+}
+
+// change encodes a change to a document, gives it its seq and counts it.
+func (s *sequencer) change(lib *libRow, kind change.Kind, c *change.DocumentChange, content, raw []byte) *change.Record {
+	s.saveLibrary(lib)
+	size := 64 + len(content)
+	if c.Prev != nil {
+		size += len(c.Prev.Title) + len(c.Prev.Metadata) + 24
+	}
+	body := c.AppendResolution(make([]byte, 0, size))
+	if content != nil {
+		body = append(body, content...)
+	} else {
+		body, raw = c.AppendContent(body, nil)
+	}
+	rec := s.add(change.Record{Kind: kind, Library: lib.Num, Body: body, Raw: raw})
+	countChange(lib, rec, c)
+	return rec
+}
+
+func (s *sequencer) op(op *Op, out *Outcome) *change.Error {
+	lib := s.libs[op.Library]
+	if lib == nil || lib.Num != op.prep.lib {
+		return libraryNotFound(op.Library)
+	}
+	row, err := s.lookup(op, lib)
+	if err != nil {
+		return err
+	}
+	if op.IfMatch != nil && (row == nil || row.Seq != *op.IfMatch) {
+		e := change.Errorf(change.PreconditionFailed, "document %q does not exist, If-Match asked for seq %d", op.ID, *op.IfMatch).With("seq", nil)
+		if row != nil {
+			e = change.Errorf(change.PreconditionFailed, "document %q is at seq %d, If-Match asked for %d", op.ID, row.Seq, *op.IfMatch).With("seq", row.Seq)
+		}
+		return e
+	}
+	if op.Kind == OpPut {
+		return s.put(op, lib, row, out)
+	}
+	if row == nil {
+		return documentNotFound(op.Library, op.ID)
+	}
+	switch op.Kind {
+	case OpPatch:
+		return s.patch(op, lib, row, out)
+	case OpDelete:
+		return s.delete(op, lib, row, out)
+	case OpAddChunks:
+		return s.addChunks(op, lib, row, out)
+	case OpDeleteChunk:
+		return s.deleteChunk(op, lib, row, out)
+	}
+	return internalError(fmt.Errorf("operation of kind %d", op.Kind))
+}
+
+func (s *sequencer) put(op *Op, lib *libRow, row *docRow, out *Outcome) *change.Error {
+	if row != nil && op.Mode == Insert {
+		return change.Errorf(change.AlreadyExists, "document %q exists in library %q; use upsert=true or PUT to replace it", op.ID, op.Library).With("seq", row.Seq)
+	}
+	if row != nil && op.Mode == Skip {
+		*out = Outcome{Result: Skipped, ID: op.ID, Seq: row.Seq, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+			NumChunks: len(row.Chunks), Title: row.Title, Metadata: row.Metadata}
+		return nil
+	}
+	if err := checkDimension(lib, op.prep.dim); err != nil {
+		return err
+	}
+	doc := op.Doc
+	c := change.DocumentChange{Time: s.time, CreatedAt: s.time, NumChunks: len(doc.Chunks), LibraryID: op.Library, ID: op.ID,
+		Title: doc.Title, Metadata: doc.Metadata, Added: doc.Chunks}
+	kind, result := change.DocumentAdded, Added
+	if row != nil {
+		kind, result = change.DocumentUpdated, Updated
+		c.CreatedAt = row.CreatedAt
+		c.Prev = &change.Image{Seq: row.Seq, Title: row.Title, Metadata: row.Metadata}
+		c.Killed = row.Chunks
+	}
+	if doc.CreatedAt != 0 {
+		c.CreatedAt = doc.CreatedAt
+	}
+	for i := range c.Added {
+		c.Added[i].Num = lib.NextChunk + uint64(i)
+	}
+	rec := s.change(lib, kind, &c, op.prep.content, op.prep.raw)
+	s.moved(lib, op, nil, rec)
+	*out = Outcome{Result: result, ID: op.ID, Seq: rec.Seq, CreatedAt: c.CreatedAt, UpdatedAt: s.time, NumChunks: c.NumChunks, Title: c.Title, Metadata: c.Metadata}
+	return nil
+}
+
+func (s *sequencer) patch(op *Op, lib *libRow, row *docRow, out *Outcome) *change.Error {
+	title, metadata := row.Title, row.Metadata
+	if op.Patch.Title != nil {
+		title = *op.Patch.Title
+	}
+	if op.Patch.Metadata != nil {
+		merged, err := docjson.MergeMetadata(metadata, op.Patch.Metadata)
+		if err != nil {
+			return asError(err)
+		}
+		if len(merged) > MaxMetadataBytes {
+			return change.Errorf(change.TooLarge, "the merged metadata takes %d bytes, the limit is %d", len(merged), MaxMetadataBytes).With("limit", MaxMetadataBytes)
+		}
+		metadata = merged
+	}
+	c := change.DocumentChange{Time: s.time, CreatedAt: row.CreatedAt, NumChunks: len(row.Chunks), LibraryID: op.Library, ID: op.ID,
+		Title: title, Metadata: metadata, Touched: row.Chunks,
+		Prev: &change.Image{Seq: row.Seq, Title: row.Title, Metadata: row.Metadata}}
+	rec := s.change(lib, change.DocumentPatched, &c, nil, nil)
+	s.moved(lib, op, nil, rec)
+	*out = Outcome{Result: Updated, ID: op.ID, Seq: rec.Seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, NumChunks: c.NumChunks, Title: title, Metadata: metadata}
+	return nil
+}
+
+func (s *sequencer) delete(op *Op, lib *libRow, row *docRow, out *Outcome) *change.Error {
+	c := change.DocumentChange{Time: s.time, CreatedAt: row.CreatedAt, LibraryID: op.Library, ID: op.ID, Title: row.Title, Metadata: row.Metadata,
+		Killed: row.Chunks, Prev: &change.Image{Seq: row.Seq, Title: row.Title, Metadata: row.Metadata}}
+	rec := s.change(lib, change.DocumentDeleted, &c, nil, nil)
+	s.moved(lib, op, nil, nil)
+	*out = Outcome{Result: Deleted, ID: op.ID, Seq: rec.Seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, Title: row.Title, Metadata: row.Metadata}
+	return nil
+}
+
+func (s *sequencer) addChunks(op *Op, lib *libRow, row *docRow, out *Outcome) *change.Error {
+	if err := checkDimension(lib, op.prep.dim); err != nil {
+		return err
+	}
+	ids := make(map[string]bool, len(row.Chunks)+len(op.Doc.Chunks))
+	for i := range row.Chunks {
+		ids[row.Chunks[i].ID] = true
+	}
+	chunks := op.Doc.Chunks
+	for i := range chunks {
+		if id := chunks[i].ID; id != "" {
+			if ids[id] {
+				return change.Errorf(change.AlreadyExists, "document %q has a chunk %q already (chunks[%d].id)", op.ID, id, i)
+			}
+			ids[id] = true
+		}
+	}
+	next := len(row.Chunks)
+	seq := row.Seq
+	refs := append(make([]change.ChunkRef, 0, len(row.Chunks)+len(chunks)), row.Chunks...)
+	var cur *docRow
+	for i := range chunks {
+		ch := chunks[i]
+		for ch.ID == "" {
+			if id := change.DefaultChunkID(next); !ids[id] {
+				ch.ID = id
+				ids[id] = true
+			}
+			next++
+		}
+		ch.Num = lib.NextChunk
+		c := change.DocumentChange{Time: s.time, CreatedAt: row.CreatedAt, NumChunks: len(refs) + 1, LibraryID: op.Library, ID: op.ID,
+			Title: row.Title, Metadata: row.Metadata, Added: []change.Chunk{ch},
+			Prev: &change.Image{Seq: seq, Title: row.Title, Metadata: row.Metadata}}
+		rec := s.change(lib, change.ChunkAdded, &c, nil, nil)
+		own, err := change.DecodeDocument(rec)
+		if err != nil {
+			return internalError(err)
+		}
+		refs = append(refs, refsOf(own.Added)...)
+		seq = rec.Seq
+		chunks[i].ID, chunks[i].Num = ch.ID, ch.Num
+		cur = &docRow{Seq: seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, Title: row.Title, Metadata: row.Metadata, Chunks: refs}
+	}
+	s.moved(lib, op, cur, nil)
+	*out = Outcome{Result: Updated, ID: op.ID, Seq: seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, NumChunks: len(refs), Title: row.Title, Metadata: row.Metadata}
+	return nil
+}
+
+func (s *sequencer) deleteChunk(op *Op, lib *libRow, row *docRow, out *Outcome) *change.Error {
+	at := -1
+	for i := range row.Chunks {
+		if row.Chunks[i].ID == op.Chunk {
+			at = i
+		}
+	}
+	if at < 0 {
+		return change.Errorf(change.ChunkNotFound, "document %q of library %q has no chunk %q", op.ID, op.Library, op.Chunk)
+	}
+	if len(row.Chunks) == 1 {
+		return change.Errorf(change.Conflict, "chunk %q is the only one of document %q: a document has at least one chunk; delete the document instead", op.Chunk, op.ID)
+	}
+	c := change.DocumentChange{Time: s.time, CreatedAt: row.CreatedAt, NumChunks: len(row.Chunks) - 1, LibraryID: op.Library, ID: op.ID,
+		Title: row.Title, Metadata: row.Metadata, Killed: []change.ChunkRef{row.Chunks[at]},
+		Prev: &change.Image{Seq: row.Seq, Title: row.Title, Metadata: row.Metadata}}
+	rec := s.change(lib, change.ChunkDeleted, &c, nil, nil)
+	refs := append(append(make([]change.ChunkRef, 0, len(row.Chunks)), row.Chunks[:at]...), row.Chunks[at+1:]...)
+	s.moved(lib, op, &docRow{Seq: rec.Seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, Title: row.Title, Metadata: row.Metadata, Chunks: refs}, nil)
+	*out = Outcome{Result: Deleted, ID: op.ID, Seq: rec.Seq, CreatedAt: row.CreatedAt, UpdatedAt: s.time, NumChunks: len(refs), Title: row.Title, Metadata: row.Metadata}
+	return nil
+}
+
+// checkDimension refuses vectors of another dimension than the library's.
+func checkDimension(lib *libRow, dim int) *change.Error {
+	if dim != 0 && lib.Dimension != 0 && dim != lib.Dimension {
+		return change.Errorf(change.DimensionMismatch, "the vectors have %d elements, the library's dimension is %d", dim, lib.Dimension).
+			With("expected", lib.Dimension).With("got", dim)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"log/slog"
+
+	"fmt"
+
+	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/wal"
+)
+
+// Status says how the database does, for operators.
+type Status struct {
+	Epoch       change.Epoch   `json:"epoch"`
+	Lineage     change.Lineage `json:"lineage"`
+	HeadSeq     uint64         `json:"head_seq"`
+	DurableSeq  uint64         `json:"durable_seq"`
+	EarliestSeq uint64         `json:"earliest_seq"`
+	Error       *string        `json:"error"` // why writes are refused, or null
+	Log         wal.Stats      `json:"log"`
+	Store       StoreStatus    `json:"store"`
+	Rows        any            `json:"rows"`
+	Checkpoint  CheckStatus    `json:"checkpoint"`
+	Recovery    Recovery       `json:"recovery"`
+	Libraries   int            `json:"libraries"`
+}
+
+// StoreStatus says how the store does.
+type StoreStatus struct {
+	DiskBytes     uint64  `json:"disk_bytes"`
+	MemTableBytes uint64  `json:"memtable_bytes"`
+	CacheBytes    int64   `json:"cache_bytes"`
+	CacheHitRate  float64 `json:"cache_hit_rate"`
+	Compactions   int64   `json:"compactions"`
+	Flushes       int64   `json:"flushes"`
+	BytesWritten  uint64  `json:"bytes_written"`
+}
+
+// CheckStatus says how far a restart would have to replay.
+type CheckStatus struct {
+	Count         uint64  `json:"count"`
+	Seq           uint64  `json:"seq"`
+	TookMS        float64 `json:"took_ms"`
+	LogBytesSince int64   `json:"log_bytes_since"`
+}
+
+// Status returns a picture of the database.
+func (db *DB) Status() Status {
+	head := db.Head()
+	s := Status{Epoch: db.lineage.Current(), Lineage: db.lineage, HeadSeq: head.Seq, DurableSeq: db.DurableSeq(), EarliestSeq: db.EarliestSeq(),
+		Log: db.log.Stats(), Rows: db.rows.Stats(), Recovery: db.recovery}
+	if err := db.Err(); err != nil {
+		text := err.Error()
+		s.Error = &text
+	}
+	m := db.store.Metrics()
+	s.Store = StoreStatus{DiskBytes: m.DiskSpaceUsage(), MemTableBytes: m.MemTable.Size, CacheBytes: m.BlockCache.Size,
+		Compactions: m.Compact.Count, Flushes: m.Flush.Count}
+	if n := m.BlockCache.Hits + m.BlockCache.Misses; n > 0 {
+		s.Store.CacheHitRate = float64(m.BlockCache.Hits) / float64(n)
+	}
+	for i := range m.Levels {
+		s.Store.BytesWritten += m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted
+	}
+	db.check.mu.Lock()
+	s.Checkpoint = CheckStatus{Count: db.check.count, Seq: db.check.at.Seq, TookMS: float64(db.check.took.Microseconds()) / 1000,
+		LogBytesSince: s.Log.BytesWritten - db.check.bytes}
+	db.check.mu.Unlock()
+	db.libs.Range(func(any, any) bool { s.Libraries++; return true })
+	return s
+}
+
+// storeLogger passes on what the store logs: its chatter at debug level.
+type storeLogger struct{ log *slog.Logger }
+
+func (l storeLogger) Infof(format string, args ...any) {
+	l.log.Debug("store: " + fmt.Sprintf(format, args...))
+}
+
+func (l storeLogger) Errorf(format string, args ...any) {
+	l.log.Error("store: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called where the store cannot go on, as when its disk failed under
+// a flush it cannot undo. The log holds everything: the process ends, and a
+// restart recovers.
+func (l storeLogger) Fatalf(format string, args ...any) {
+	panic("store: " + fmt.Sprintf(format, args...))
+}

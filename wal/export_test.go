@@ -1,0 +1,19 @@
+package wal
+
+import (
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// WithSegmentVersion returns a segment's bytes as another version would have
+// written its header.
+func WithSegmentVersion(b []byte, version uint16) []byte {
+	b = append([]byte(nil), b...)
+	binary.LittleEndian.PutUint16(b[8:], version)
+	binary.LittleEndian.PutUint32(b[84:], crcOf(b[:84]))
+	return b
+}
+
+// Preallocate allocates a file as segments are, for the raw probe.
+func Preallocate(f vfs.File, size int64) error { return preallocate(f, size, size) }

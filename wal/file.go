@@ -1,0 +1,147 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A segmentFile is a segment that is being written, by one writer at a time.
+//
+// Its whole length is allocated before the segment has a name: a sync of bytes
+// that the file has already need not write its size (DESIGN.md, "Preallocation",
+// has the figures), and a file that has lost its end is noticed by its length.
+type segmentFile struct {
+	vfs.File
+	name string
+}
+
+var zeros [1 << 20]byte
+
+// zeroFill writes n zero bytes at offset and syncs them, the file's size too.
+func zeroFill(f vfs.File, offset, n int64) error {
+	for n > 0 {
+		k := min(n, int64(len(zeros)))
+		if _, err := f.WriteAt(zeros[:k], offset); err != nil {
+			return err
+		}
+		offset, n = offset+k, n-k
+	}
+	return f.Sync()
+}
+
+// finish closes the file. A size above 0 cuts off what was allocated behind it,
+// where the file system can.
+func (f *segmentFile) finish(size int64) error {
+	if size > 0 {
+		truncate(f.File, size)
+	}
+	return f.File.Close()
+}
+
+// A preparedFile is the next segment's file, under a name that no start takes
+// for a segment.
+type preparedFile struct {
+	id   uint64
+	file *segmentFile
+}
+
+const preparedPrefix, preparedSuffix = "next-", ".tmp"
+
+func isPrepared(name string) bool {
+	return strings.HasPrefix(name, preparedPrefix) && strings.HasSuffix(name, preparedSuffix)
+}
+
+func (p *preparedFile) discard(fs vfs.FS) {
+	p.file.finish(0)
+	fs.Remove(p.file.name)
+}
+
+func (l *Log) path(name string) string { return l.o.FS.PathJoin(l.o.Dir, name) }
+
+// fillNow is how much of a segment is written with zeros where somebody waits
+// for it: all of a 64 MiB segment takes some 60 ms, which the background has.
+const fillNow = 2 << 20
+
+// prepareFile makes a segment's file.
+func (l *Log) prepareFile(fill int64) (preparedFile, error) {
+	id, err := newSegmentID(l.o.Rand)
+	if err != nil {
+		return preparedFile{}, err
+	}
+	name := l.path(fmt.Sprintf("%s%016x%s", preparedPrefix, id, preparedSuffix))
+	created, err := l.o.FS.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return preparedFile{}, err
+	}
+	if err := created.Close(); err != nil {
+		return preparedFile{}, err
+	}
+	f, err := l.o.FS.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return preparedFile{}, err
+	}
+	if err := preallocate(f, l.o.SegmentSize, min(fill, l.o.SegmentSize)); err != nil {
+		return preparedFile{}, errors.Join(err, f.Close(), l.o.FS.Remove(name))
+	}
+	return preparedFile{id, &segmentFile{File: f, name: name}}, nil
+}
+
+// prepareNext makes the next segment's file in the background.
+func (l *Log) prepareNext() {
+	l.tasks.Go(func() {
+		if len(l.prepared) > 0 {
+			return
+		}
+		p, err := l.prepareFile(l.o.SegmentSize)
+		if err != nil {
+			l.o.Logger.Warn("the next segment of the log could not be made ahead", "err", err)
+			return
+		}
+		select {
+		case l.prepared <- p:
+		default:
+			p.discard(l.o.FS)
+		}
+	})
+}
+
+// begin makes a segment's file: header first, synced, then its name, so that a
+// named segment always has a whole header.
+func (l *Log) begin(seg *segment) (*segmentFile, error) {
+	var p preparedFile
+	select {
+	case p = <-l.prepared:
+	default:
+		var err error
+		if p, err = l.prepareFile(fillNow); err != nil {
+			return nil, err
+		}
+	}
+	seg.id = p.id
+	seg.name, seg.allocated = segmentName(seg.firstSeq, seg.id), l.o.SegmentSize
+	if _, err := p.file.WriteAt(seg.encode(), 0); err != nil {
+		return nil, errors.Join(err, p.file.finish(0))
+	}
+	if err := p.file.Sync(); err != nil {
+		return nil, errors.Join(err, p.file.finish(0))
+	}
+	if err := l.o.FS.Rename(p.file.name, l.path(seg.name)); err != nil {
+		return nil, errors.Join(err, p.file.finish(0))
+	}
+	p.file.name = l.path(seg.name)
+	if err := syncDir(l.o.FS, l.o.Dir); err != nil {
+		return nil, errors.Join(err, p.file.finish(0))
+	}
+	return p.file, nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
