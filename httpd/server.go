@@ -185,6 +185,18 @@ func (st *streams) count() int {
 	return len(st.open)
 }
 
+// countKey counts the streams of one key.
+func (st *streams) countKey(id string) (n int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for one := range st.open {
+		if one.keyID == id {
+			n++
+		}
+	}
+	return n
+}
+
 func (st *streams) wait() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
