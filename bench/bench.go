@@ -46,9 +46,9 @@ type Env struct {
 	UploadBytes int64         // of the upload whose memory is measured; default 300 MB
 	Only        *regexp.Regexp
 	Logger      *slog.Logger
-	// Start starts a server on an empty directory. Default: this program's own
-	// serve, with ServeArgs.
-	Start     func(ctx context.Context, dir string) (*Server, error)
+	// Start starts a server on a data directory, which may not exist yet. Default:
+	// this program's own serve, with ServeArgs.
+	Start     func(ctx context.Context, data string) (*Server, error)
 	ServeArgs []string
 	Program   string // whose serve is measured; default this one
 

@@ -25,7 +25,7 @@ type Server struct {
 const startTimeout = 30 * time.Second
 
 // startChild starts a program's serve and waits until it is ready.
-func (e *Env) startChild(ctx context.Context, dir string) (*Server, error) {
+func (e *Env) startChild(ctx context.Context, data string) (*Server, error) {
 	program := e.Program
 	if program == "" {
 		var err error
@@ -37,7 +37,7 @@ func (e *Env) startChild(ctx context.Context, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"serve", "--data", filepath.Join(dir, "data"), "--listen", addr}, e.ServeArgs...)
+	args := append([]string{"serve", "--data", data, "--listen", addr}, e.ServeArgs...)
 	cmd := exec.Command(program, args...)
 	said := &tail{}
 	cmd.Stdout, cmd.Stderr = said, said
@@ -176,11 +176,20 @@ type target struct {
 
 // serve starts a server for a case.
 func (e *Env) serve(ctx context.Context) (*target, error) {
+	return e.serveLoaded(ctx, func(string) error { return nil })
+}
+
+// serveLoaded starts a server on a directory that load has filled.
+func (e *Env) serveLoaded(ctx context.Context, load func(data string) error) (*target, error) {
 	dir, err := e.subdir()
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.Start(ctx, dir)
+	data := filepath.Join(dir, "data")
+	var s *Server
+	if err = load(data); err == nil {
+		s, err = e.Start(ctx, data)
+	}
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err

@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arrwdb/arrwdb/bench"
+)
+
+// newBench returns "arrwdb bench", with a command for each workload.
+func newBench() *cobra.Command {
+	e := &bench.Env{}
+	var only, output string
+	var uploadMB int64
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the log, ingest and the feed on this machine",
+		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
+			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
+			"directory is measured in alternation with the repetitions and printed beside them.",
+		RunE: func(c *cobra.Command, args []string) error { return c.Help() },
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&e.Dir, "dir", ".", "directory on the device to be measured")
+	f.Uint64Var(&e.Seed, "seed", 1, "seed of the documents")
+	f.IntVar(&e.Reps, "reps", 10, "repetitions of each case")
+	f.DurationVar(&e.Warmup, "warmup", 0, "warm-up of each case (default half of --duration)")
+	f.DurationVar(&e.Duration, "duration", 0, "length of a repetition (default 1s)")
+	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload, and of a replay")
+	f.Int64Var(&uploadMB, "upload-mb", 300, "MB of the upload whose memory is measured")
+	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
+	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
+	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
+	f.StringVar(&output, "output", "table", "table or json")
+	f.BoolVarP(&verbose, "verbose", "v", false, "say on standard error what is being done")
+	for _, w := range bench.Workloads() {
+		c.AddCommand(&cobra.Command{
+			Use:   w.Name(),
+			Short: w.Doc(),
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, args []string) error {
+				if output != "table" && output != "json" {
+					return fmt.Errorf("--output is table or json, not %q", output)
+				}
+				if only != "" {
+					re, err := regexp.Compile(only)
+					if err != nil {
+						return fmt.Errorf("--only: %w", err)
+					}
+					e.Only = re
+				}
+				e.UploadBytes = uploadMB * 1_000_000
+				level := slog.LevelWarn
+				if verbose {
+					level = slog.LevelDebug
+				}
+				e.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+				ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+				defer stop()
+				report, err := bench.Run(ctx, w, e)
+				if report == nil || len(report.Cases) == 0 {
+					return err
+				}
+				out := c.OutOrStdout()
+				if output == "json" {
+					return errors.Join(err, report.WriteJSON(out))
+				}
+				return errors.Join(err, report.WriteTable(out))
+			},
+		})
+	}
+	return c
+}
