@@ -42,7 +42,7 @@ type Env struct {
 	Reps        int           // repetitions of a case; default 10
 	Warmup      time.Duration // of cases that run for a time; default Duration / 2
 	Duration    time.Duration // of one repetition; default 1 s
-	Docs        int           // of one upload or replay; default 30,000
+	Docs        int           // of one upload; a replay has four times as many; default 30,000
 	UploadBytes int64         // of the upload whose memory is measured; default 300 MB
 	Only        *regexp.Regexp
 	Logger      *slog.Logger
@@ -127,7 +127,7 @@ func (e *Env) subdir() (string, error) {
 	return dir, os.Mkdir(dir, 0o777)
 }
 
-// A rep is what one repetition measured: figures in the order of the case's
+// A rep is what one repetition measured: figures by the names of the case's
 // metrics.
 type rep map[string]float64
 

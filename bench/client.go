@@ -169,6 +169,18 @@ func (c *conn) do(request []byte) (int, []byte, error) {
 	return c.answer()
 }
 
+// put sends a request, and fails unless it is answered with a 2xx.
+func (c *conn) put(request []byte) error {
+	status, answer, err := c.do(request)
+	if err == nil && status/100 != 2 {
+		err = &statusError{status, strings.TrimSpace(string(answer))}
+	}
+	if err != nil {
+		return fmt.Errorf("PUT: %w", err)
+	}
+	return nil
+}
+
 // call makes one request on a connection of its own, and fails unless it is
 // answered with a 2xx.
 func call(addr, method, path string, body []byte) ([]byte, error) {
@@ -236,6 +248,8 @@ func (u *upload) flush() error {
 	from := chunkRoom - len(size)
 	copy(u.buf[from:], size)
 	u.buf = append(u.buf, "\r\n"...)
+	// A server that no longer reads because nobody reads from it is found here.
+	u.c.SetWriteDeadline(time.Now().Add(ioTimeout))
 	_, err := u.c.Write(u.buf[from:])
 	u.buf = u.buf[:chunkRoom]
 	return err
@@ -249,8 +263,8 @@ func (u *upload) end() error {
 	return err
 }
 
-// A closer ends connections when a context ends: their reads and writes then
-// fail.
+// closeOnDone closes c when done is closed, so that reads and writes that wait
+// fail. stop ends that.
 func closeOnDone(done <-chan struct{}, c io.Closer) (stop func()) {
 	over := make(chan struct{})
 	go func() {

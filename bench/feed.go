@@ -87,11 +87,18 @@ func (feedWorkload) sse(ctx context.Context, e *Env, name string) (Case, error) 
 	defer s.Close()
 	defer closeOnDone(ctx.Done(), s)()
 
+	probe, err := NewProbe(t.dir)
+	if err != nil {
+		return Case{}, err
+	}
+	defer probe.Close()
+
 	metrics := []Metric{
 		{Name: "event p50", Unit: "µs"},
 		{Name: "event p99", Unit: "µs"},
 		{Name: "event p50 above raw", Unit: "µs"},
 		{Name: "event p99 above raw", Unit: "µs", Goal: atMost(1000)},
+		{Name: "raw p50 at this pace", Unit: "µs"},
 		{Name: "ack p50", Unit: "µs"},
 		{Name: "ack p99", Unit: "µs"},
 		{Name: "event after ack p50", Unit: "µs"},
@@ -104,12 +111,17 @@ func (feedWorkload) sse(ctx context.Context, e *Env, name string) (Case, error) 
 			return err
 		},
 		func(raw Sync) (rep, error) {
+			paced, err := probe.measure(feedProbe, feedEvery, probeFor)
+			if err != nil {
+				return nil, err
+			}
 			m, err := s.measure(ctx, p, e.Duration)
 			if err != nil {
 				return nil, err
 			}
 			return rep{
-				"event p50": m.event.micros(50), "event p99": m.event.micros(99),
+				"raw p50 at this pace": paced.P50,
+				"event p50":            m.event.micros(50), "event p99": m.event.micros(99),
 				"event p50 above raw": m.event.micros(50) - raw.P50,
 				"event p99 above raw": m.event.micros(99) - raw.P50,
 				"ack p50":             m.ack.micros(50), "ack p99": m.ack.micros(99),
@@ -238,16 +250,13 @@ func (s *subscriber) measure(ctx context.Context, p *putters, d time.Duration) (
 		}
 		req = p.appendPut(req[:0], int(p.next.Add(1)))
 		w := write{sent: time.Now()}
-		status, answer, err := c.do(req)
+		err := c.put(req)
 		w.acked = time.Now()
 		if ctx.Err() != nil {
 			return m, ctx.Err()
 		}
-		if err == nil && status/100 != 2 {
-			err = &statusError{status, string(answer)}
-		}
 		if err != nil {
-			return m, fmt.Errorf("PUT: %w", err)
+			return m, err
 		}
 		writes = append(writes, w)
 	}
@@ -274,6 +283,8 @@ func (s *subscriber) measure(ctx context.Context, p *putters, d time.Duration) (
 	return m, nil
 }
 
+func (e *Env) replayDocs() int { return 4 * e.Docs }
+
 // replayMetrics are those of all replays.
 func replayMetrics(goal float64) []Metric {
 	return []Metric{{Name: "rate", Unit: "events/s", Goal: atLeast(goal)}, {Name: "bytes", Unit: "MB/s"}}
@@ -290,7 +301,7 @@ func (feedWorkload) replayHTTP(ctx context.Context, e *Env, name string) (Case, 
 		if err != nil {
 			return err
 		}
-		return errors.Join(load(ctx, db, newDocs(e.Seed, replayDoc), e.Docs), db.Close())
+		return errors.Join(load(ctx, db, newDocs(e.Seed, replayDoc), e.replayDocs()), db.Close())
 	})
 	if err != nil {
 		return Case{}, err
@@ -322,8 +333,8 @@ func (feedWorkload) replayHTTP(ctx context.Context, e *Env, name string) (Case, 
 		if err != nil {
 			return nil, err
 		}
-		if lines < e.Docs {
-			return nil, fmt.Errorf("the replay of %d documents has %d lines", e.Docs, lines)
+		if lines < e.replayDocs() {
+			return nil, fmt.Errorf("the replay of %d documents has %d lines", e.replayDocs(), lines)
 		}
 		return replayed(lines, bytes, time.Since(start)), nil
 	}
@@ -425,14 +436,14 @@ func (e *Env) replayInProcess(ctx context.Context, name string, replay func(*eng
 		return Case{}, err
 	}
 	defer db.Close()
-	if err := load(ctx, db, newDocs(e.Seed, replayDoc), e.Docs); err != nil {
+	if err := load(ctx, db, newDocs(e.Seed, replayDoc), e.replayDocs()); err != nil {
 		return Case{}, err
 	}
 	run := func() (rep, error) {
 		start := time.Now()
 		events, size, err := replay(db)
-		if err == nil && events < e.Docs {
-			err = fmt.Errorf("the replay of %d documents has %d events", e.Docs, events)
+		if err == nil && events < e.replayDocs() {
+			err = fmt.Errorf("the replay of %d documents has %d events", e.replayDocs(), events)
 		}
 		return replayed(events, size, time.Since(start)), err
 	}

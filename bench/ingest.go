@@ -339,41 +339,31 @@ func (p *putters) appendPut(dst []byte, n int) []byte {
 
 // run puts documents for that long, and returns documents per second.
 func (p *putters) run(ctx context.Context, d time.Duration) (float64, latency, error) {
-	all := newLatency()
-	var mu sync.Mutex
-	var failed error
+	hists, errs := make([]latency, len(p.conns)), make([]error, len(p.conns))
+	for i := range hists {
+		hists[i] = newLatency()
+	}
 	var wg sync.WaitGroup
 	start := time.Now()
-	for _, c := range p.conns {
+	for i, c := range p.conns {
 		wg.Go(func() {
-			own := newLatency()
 			c.SetDeadline(start.Add(d + ioTimeout))
 			var req []byte
-			var err error
-			for time.Since(start) < d && err == nil {
+			for time.Since(start) < d && errs[i] == nil {
 				req = p.appendPut(req[:0], int(p.next.Add(1)))
 				at := time.Now()
-				var status int
-				var answer []byte
-				if status, answer, err = c.do(req); err == nil && status/100 != 2 {
-					err = &statusError{status, string(answer)}
-				}
-				own.record(time.Since(at))
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all.merge(own)
-			if err != nil && failed == nil {
-				failed = fmt.Errorf("PUT: %w", err)
+				errs[i] = c.put(req)
+				hists[i].record(time.Since(at))
 			}
 		})
 	}
 	wg.Wait()
 	took := time.Since(start)
+	all := merged(hists)
 	if ctx.Err() != nil {
-		failed = ctx.Err()
+		return 0, all, ctx.Err()
 	}
-	return float64(all.count()) / took.Seconds(), all, failed
+	return float64(all.count()) / took.Seconds(), all, errors.Join(errs...)
 }
 
 // settle is how long a server is left alone before its memory is looked at.

@@ -57,6 +57,12 @@ func NewProbe(dir string) (*Probe, error) {
 // Measure writes size bytes and syncs them, again and again, for that long and
 // at least once.
 func (p *Probe) Measure(size int, d time.Duration) (Sync, error) {
+	return p.measure(size, 0, d)
+}
+
+// measure is Measure with a pause between the writes, which is not counted:
+// after a pause, devices and processors need longer.
+func (p *Probe) measure(size int, pause, d time.Duration) (Sync, error) {
 	if size <= 0 || size > probeBytes {
 		return Sync{}, fmt.Errorf("bench: a probe of %d bytes", size)
 	}
@@ -65,10 +71,13 @@ func (p *Probe) Measure(size int, d time.Duration) (Sync, error) {
 		buf[i] = byte(i*7 + 1)
 	}
 	hist := newLatency()
-	start := time.Now()
-	last := start
-	n := 0
-	for n == 0 || last.Sub(start) < d {
+	var total time.Duration
+	start, n := time.Now(), 0
+	for at := start; n == 0 || at.Sub(start) < d; n++ {
+		if pause > 0 {
+			time.Sleep(pause)
+			at = time.Now()
+		}
 		if p.at+int64(size) > probeBytes {
 			p.at = 0
 		}
@@ -80,11 +89,11 @@ func (p *Probe) Measure(size int, d time.Duration) (Sync, error) {
 		}
 		p.at += int64(size)
 		now := time.Now()
-		hist.record(now.Sub(last))
-		last = now
-		n++
+		hist.record(now.Sub(at))
+		total += now.Sub(at)
+		at = now
 	}
-	return Sync{Bytes: size, Writes: n, Mean: us(last.Sub(start)) / float64(n), P50: hist.micros(50), P99: hist.micros(99)}, nil
+	return Sync{Bytes: size, Writes: n, Mean: us(total) / float64(n), P50: hist.micros(50), P99: hist.micros(99)}, nil
 }
 
 // Close removes the file.

@@ -19,7 +19,14 @@ func (l latency) record(d time.Duration) {
 	_ = l.h.RecordValue(min(max(int64(d), 1), int64(time.Minute)))
 }
 
-func (l latency) merge(o latency) { l.h.Merge(o.h) }
+// merged returns one histogram of what is in many.
+func merged(of []latency) latency {
+	all := newLatency()
+	for _, l := range of {
+		all.h.Merge(l.h)
+	}
+	return all
+}
 
 // micros returns the value at a percentile in µs.
 func (l latency) micros(percentile float64) float64 {

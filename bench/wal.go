@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,34 +111,25 @@ func drive(ctx context.Context, l *wal.Log, writers int, body []byte, d time.Dur
 			}
 		},
 	})
-	all := newLatency()
-	var mu sync.Mutex
-	var failed error
+	hists, errs := make([]latency, writers), make([]error, writers)
+	for i := range hists {
+		hists[i] = newLatency()
+	}
 	var wg sync.WaitGroup
 	start := time.Now()
-	for range writers {
+	for i := range writers {
 		wg.Go(func() {
-			own := newLatency()
-			var err error
-			for at := time.Now(); err == nil && at.Sub(start) < d && ctx.Err() == nil; {
-				p.Do(&request{Value: &err})
+			for at := time.Now(); errs[i] == nil && at.Sub(start) < d && ctx.Err() == nil; {
+				p.Do(&request{Value: &errs[i]})
 				now := time.Now()
-				own.record(now.Sub(at))
+				hists[i].record(now.Sub(at))
 				at = now
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all.merge(own)
-			if err != nil {
-				failed = err
 			}
 		})
 	}
 	wg.Wait()
 	took := time.Since(start)
 	p.Close()
-	if failed == nil {
-		failed = ctx.Err()
-	}
-	return float64(all.count()) / took.Seconds(), all, failed
+	all := merged(hists)
+	return float64(all.count()) / took.Seconds(), all, errors.Join(append(errs, ctx.Err())...)
 }

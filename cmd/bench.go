@@ -34,13 +34,13 @@ func newBench() *cobra.Command {
 	f.IntVar(&e.Reps, "reps", 10, "repetitions of each case")
 	f.DurationVar(&e.Warmup, "warmup", 0, "warm-up of each case (default half of --duration)")
 	f.DurationVar(&e.Duration, "duration", 0, "length of a repetition (default 1s)")
-	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload, and of a replay")
+	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload; a replay has four times as many")
 	f.Int64Var(&uploadMB, "upload-mb", 300, "MB of the upload whose memory is measured")
 	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
 	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
 	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
 	f.StringVar(&output, "output", "table", "table or json")
-	f.BoolVarP(&verbose, "verbose", "v", false, "say on standard error what is being done")
+	f.BoolVarP(&verbose, "verbose", "v", false, "say more on standard error")
 	for _, w := range bench.Workloads() {
 		c.AddCommand(&cobra.Command{
 			Use:   w.Name(),
@@ -58,7 +58,7 @@ func newBench() *cobra.Command {
 					e.Only = re
 				}
 				e.UploadBytes = uploadMB * 1_000_000
-				level := slog.LevelWarn
+				level := slog.LevelInfo
 				if verbose {
 					level = slog.LevelDebug
 				}
