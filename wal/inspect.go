@@ -69,6 +69,9 @@ func Inspect(fsys vfs.FS, dir string, each func(*FrameInfo) error) (*Inspection,
 		}
 		return err
 	}
+	if fsys == nil {
+		fsys = vfs.Default
+	}
 	id, floor, lineage, lerr := readLineage(fsys, dir)
 	ins.ID, ins.Lineage = id, lineage
 	segs, _, err := listSegments(fsys, dir)

@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	_ "net/http/pprof" // served on --pprof only
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arrwdb/arrwdb/engine"
+	"github.com/arrwdb/arrwdb/httpd"
+)
+
+// serveFlags are the settings of serve.
+type serveFlags struct {
+	data, listen    string
+	segmentSize     int64
+	maxLine         int
+	maxBody         int64
+	receiptSpool    int64
+	cors            []string
+	maxStreams      int
+	shutdownTimeout time.Duration
+	pprof           string
+	logLevel        string
+	cacheBytes      int64
+}
+
+const (
+	defaultData   = "./arrwdb-data"
+	defaultListen = "127.0.0.1:8080"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	f := &serveFlags{}
+	cmd := &cobra.Command{Use: "serve", Short: "Run the server", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), f) }}
+	fl := cmd.Flags()
+	fl.StringVar(&f.data, "data", defaultData, "data directory; made where there is none")
+	fl.StringVar(&f.listen, "listen", defaultListen, "address to listen on; port 0 takes a free one")
+	fl.Int64Var(&f.segmentSize, "log-segment-size", 64<<20, "bytes of a segment of the change log")
+	fl.IntVar(&f.maxLine, "max-line-bytes", httpd.DefaultMaxLineBytes, "longest line of an NDJSON upload")
+	fl.Int64Var(&f.maxBody, "max-body-bytes", httpd.DefaultMaxBodyBytes, "largest body of a request that is not a stream")
+	fl.Int64Var(&f.receiptSpool, "receipt-spool", httpd.DefaultReceiptSpool, "bytes of unread receipts of one upload kept in a file")
+	fl.StringSliceVar(&f.cors, "cors-origin", nil, "origins besides the server's own whose pages may call it")
+	fl.IntVar(&f.maxStreams, "max-streams", httpd.DefaultMaxStreams, "live streams open at once")
+	fl.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 4*time.Second, "how long open requests may take at shutdown")
+	fl.StringVar(&f.pprof, "pprof", "", "address for Go's profiles, for example 127.0.0.1:6060")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fl.Int64Var(&f.cacheBytes, "cache-bytes", engine.DefaultCacheBytes, "bytes of the store's block cache")
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, f *serveFlags) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return usagef("--log-level %q is not debug, info, warn or error", f.logLevel)
+	}
+	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	host, _, err := net.SplitHostPort(f.listen)
+	if err != nil {
+		return usagef("--listen %q is not HOST:PORT: %v", f.listen, err)
+	}
+	ln, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	spool := filepath.Join(f.data, "spool")
+	s := httpd.New(httpd.Options{Version: Version, Logger: logger, MaxBodyBytes: f.maxBody, MaxLineBytes: f.maxLine, ReceiptSpool: f.receiptSpool,
+		SpoolDir: spool, CORSOrigins: f.cors, MaxStreams: f.maxStreams})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	db, err := engine.Open(f.data, engine.Options{Create: true, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
+		Progress: func(p engine.RecoveryProgress) {
+			s.SetProgress(p.Commit, p.Target)
+			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records)
+		}})
+	if err != nil {
+		return err
+	}
+	if err := a.prepare(ctx, db, f, host, spool); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if f.pprof != "" {
+		go func() { logger.Error("pprof", "err", http.ListenAndServe(f.pprof, nil)) }()
+	}
+	s.SetDB(db)
+	fmt.Fprintf(a.err, "arrwdb %s listening on http://%s, data in %s\n", Version, ln.Addr(), f.data)
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return errors.Join(err, db.Close())
+	}
+	stop, cancel := context.WithTimeout(context.Background(), f.shutdownTimeout)
+	defer cancel()
+	err = s.Shutdown(stop)
+	return errors.Join(err, db.Close())
+}
+
+// prepare takes over the first key and refuses to serve strangers without one.
+func (a *app) prepare(ctx context.Context, db *engine.DB, f *serveFlags, host, spool string) error {
+	// What receipts an earlier run left behind belongs to nobody.
+	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
+		return err
+	}
+	if name := os.Getenv("ARRWDB_ADMIN_KEY_FILE"); name != "" {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return usageError{err}
+		}
+		if _, err := db.AdoptKey(ctx, engine.KeySpec{Name: "admin key file", Role: engine.RoleAdmin}, strings.TrimSpace(string(b))); err != nil {
+			return fmt.Errorf("ARRWDB_ADMIN_KEY_FILE: %w", err)
+		}
+	}
+	if !db.HasKeys() && !loopback(host) {
+		return usagef("without any key configured the server listens on loopback addresses only, not on %q: make a key with `arrwdb keys create --role admin --data %s` first", f.listen, f.data)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
