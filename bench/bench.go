@@ -52,7 +52,8 @@ type Env struct {
 	ServeArgs []string
 	Program   string // whose serve is measured; default this one
 
-	cases int
+	probeFor time.Duration // how long the raw probe takes
+	cases    int
 }
 
 func (e *Env) setDefaults() {
@@ -73,6 +74,9 @@ func (e *Env) setDefaults() {
 	}
 	if e.UploadBytes <= 0 {
 		e.UploadBytes = 300_000_000
+	}
+	if e.probeFor <= 0 {
+		e.probeFor = 300 * time.Millisecond
 	}
 	if e.Logger == nil {
 		e.Logger = slog.New(slog.DiscardHandler)
@@ -154,7 +158,7 @@ func (e *Env) alternate(ctx context.Context, name string, size, reps int, metric
 		if err := ctx.Err(); err != nil {
 			return c, errors.Join(err, c.finish(raws))
 		}
-		raw, err := p.Measure(size, probeFor)
+		raw, err := p.Measure(size, e.probeFor)
 		if err != nil {
 			return c, err
 		}

@@ -159,7 +159,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}
 	}
-	if err := r.WriteJSON(&js); err != nil {
+	if err := json.NewEncoder(&js).Encode(r); err != nil {
 		t.Fatal(err)
 	}
 	var back Report
@@ -182,7 +182,7 @@ func TestReport(t *testing.T) {
 // quick is an Env in which everything is over soon.
 func quick(t *testing.T, only string) *Env {
 	return &Env{Dir: t.TempDir(), Seed: 1, Reps: 2, Warmup: time.Millisecond, Duration: 20 * time.Millisecond, Docs: 300, UploadBytes: 2_000_000,
-		Only: regexp.MustCompile(only), Start: startHere(t)}
+		Only: regexp.MustCompile(only), Start: startHere(t), probeFor: 5 * time.Millisecond}
 }
 
 // cases runs a workload and checks that every case has all its figures and that

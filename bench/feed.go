@@ -111,7 +111,7 @@ func (feedWorkload) sse(ctx context.Context, e *Env, name string) (Case, error) 
 			return err
 		},
 		func(raw Sync) (rep, error) {
-			paced, err := probe.measure(feedProbe, feedEvery, probeFor)
+			paced, err := probe.measure(feedProbe, feedEvery, e.probeFor)
 			if err != nil {
 				return nil, err
 			}

@@ -9,10 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-const (
-	probeFor   = 300 * time.Millisecond
-	probeBytes = 8 << 20
-)
+// probeBytes is the length of the probe's file.
+const probeBytes = 8 << 20
 
 // Sync is what a device needs to make one write durable.
 type Sync struct {

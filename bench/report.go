@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -118,14 +117,6 @@ func (c *Case) finish(raws []Sync) error {
 	c.RawSync = &Sync{Bytes: raws[0].Bytes, Writes: n, Mean: Median(mean), P50: Median(p50), P99: Median(p99)}
 	c.RawSamples = raws
 	return nil
-}
-
-// WriteJSON writes the report as one JSON value on lines of its own.
-func (r *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
 }
 
 // WriteTable writes the report for people.

@@ -2,22 +2,18 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/arrwdb/arrwdb/bench"
 )
 
-// newBench returns "arrwdb bench", with a command for each workload.
-func newBench() *cobra.Command {
+// benchCommand returns "arrwdb bench", with a command for each workload.
+func (a *app) benchCommand() *cobra.Command {
 	e := &bench.Env{}
-	var only, output string
+	var only string
 	var uploadMB int64
 	var verbose bool
 	c := &cobra.Command{
@@ -26,7 +22,8 @@ func newBench() *cobra.Command {
 		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
 			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
 			"directory is measured in alternation with the repetitions and printed beside them.",
-		RunE: func(c *cobra.Command, args []string) error { return c.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return usagef("bench wal, bench ingest or bench feed") },
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&e.Dir, "dir", ".", "directory on the device to be measured")
@@ -39,21 +36,17 @@ func newBench() *cobra.Command {
 	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
 	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
 	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
-	f.StringVar(&output, "output", "table", "table or json")
 	f.BoolVarP(&verbose, "verbose", "v", false, "say more on standard error")
 	for _, w := range bench.Workloads() {
 		c.AddCommand(&cobra.Command{
 			Use:   w.Name(),
 			Short: w.Doc(),
 			Args:  cobra.NoArgs,
-			RunE: func(c *cobra.Command, args []string) error {
-				if output != "table" && output != "json" {
-					return fmt.Errorf("--output is table or json, not %q", output)
-				}
+			RunE: func(c *cobra.Command, _ []string) error {
 				if only != "" {
 					re, err := regexp.Compile(only)
 					if err != nil {
-						return fmt.Errorf("--only: %w", err)
+						return usagef("--only: %v", err)
 					}
 					e.Only = re
 				}
@@ -62,18 +55,15 @@ func newBench() *cobra.Command {
 				if verbose {
 					level = slog.LevelDebug
 				}
-				e.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-				ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-				defer stop()
-				report, err := bench.Run(ctx, w, e)
-				if report == nil || len(report.Cases) == 0 {
+				e.Logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+				report, err := bench.Run(c.Context(), w, e)
+				switch {
+				case report == nil || len(report.Cases) == 0:
 					return err
+				case a.wantsJSON():
+					return errors.Join(err, a.json(report))
 				}
-				out := c.OutOrStdout()
-				if output == "json" {
-					return errors.Join(err, report.WriteJSON(out))
-				}
-				return errors.Join(err, report.WriteTable(out))
+				return errors.Join(err, report.WriteTable(a.out))
 			},
 		})
 	}
