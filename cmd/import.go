@@ -79,7 +79,7 @@ func (a *app) importFiles(ctx context.Context, f *importFlags) error {
 	if a.wantsJSON() {
 		err = errors.Join(err, a.json(sum))
 	} else {
-		fmt.Fprintf(a.out, "%d lines: %d documents with %d chunks written, %d failed, %d skipped\n", sum.Lines, sum.Successful, sum.NumChunks, sum.Failed, sum.Skipped)
+		fmt.Fprintf(a.out, "lines %d, documents %d, chunks %d, failed %d, skipped %d\n", sum.Lines, sum.Successful, sum.NumChunks, sum.Failed, sum.Skipped)
 	}
 	if err == nil && sum.Failed > 0 {
 		err = errLinesFailed

@@ -109,7 +109,7 @@ func eventLine(e *client.Event) string {
 	}
 	_ = json.Unmarshal(e.Data, &data) // an event that looks otherwise has no title to show
 	name := e.LibraryID
-	if e.Subject != "" {
+	if e.Subject != "" && e.Subject != e.LibraryID {
 		name += "/" + e.Subject
 	}
 	line := fmt.Sprintf("%8d  %s  %-17s %s", e.Seq, e.Time.Local().Format("15:04:05.000"), e.Type, name)
