@@ -307,7 +307,7 @@ func (db *DB) CheckPosition(p change.Position) *change.Error {
 		return internalError(err)
 	}
 	if chain != p.Check {
-		return change.Errorf(change.Diverged, "position %s carries check %08x, this database has %08x at that seq: files were put back by hand, or it is another copy", p, p.Check, chain).With("common_seq", nil)
+		return change.Errorf(change.Diverged, "position %s carries check %08x, this database has %08x at that seq: files were put back by hand, or it is another copy", p, p.Check, chain).With("common_seq", 0)
 	}
 	return nil
 }

@@ -174,6 +174,24 @@ func (s *sequencer) remembered(p *Pending) (bool, *change.Error) {
 	return true, nil
 }
 
+// Remembered returns the answer to an earlier request under o's key, nil where
+// there is none. It fails with Conflict where the key was used for another
+// request. It serves requests that are too long to be one group: they look
+// first, and commit a group with o when they are through.
+func (db *DB) Remembered(o *Once) (*change.Idempotency, error) {
+	answer, err := readOnce(db.store, o.Key)
+	if err != nil {
+		return nil, internalError(err)
+	}
+	if answer == nil || answer.Time <= db.opts.Now().UnixMicro()-onceTTL {
+		return nil, nil
+	}
+	if string(answer.Fingerprint) != string(o.Fingerprint) {
+		return nil, change.Errorf(change.Conflict, "this Idempotency-Key was used for another request; use a new key for a new request")
+	}
+	return answer, nil
+}
+
 func readOnce(r pebble.Reader, key []byte) (*change.Idempotency, error) {
 	val, closer, err := r.Get(onceKey(key))
 	if errors.Is(err, pebble.ErrNotFound) {

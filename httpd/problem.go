@@ -49,6 +49,9 @@ func problemFields(e *change.Error, requestID string) map[string]any {
 	if e.Field != "" {
 		m["field"] = e.Field
 	}
+	if e.Code == change.InvalidArgument && e.Field == "" {
+		m["field"] = "body"
+	}
 	for k, v := range e.Extra {
 		m[k] = v
 	}

@@ -120,7 +120,7 @@ func (s *Server) SetDB(db *engine.DB) {
 }
 
 // Serve accepts connections until Shutdown. It returns nil after that.
-func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(ln) }
+func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(trackingListener{ln}) }
 
 // Shutdown ends the server: new requests are refused, uploads end after the last
 // line that was taken, streams are closed with what clients need to resume, and
@@ -197,7 +197,7 @@ func (st *streams) closeAll() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for one := range st.open {
-		one.conn.Close()
+		one.raw.Close()
 	}
 }
 
@@ -208,7 +208,7 @@ func (st *streams) cutRevoked(valid func(keyID string) bool) {
 	for one := range st.open {
 		if one.keyID != "" && !valid(one.keyID) {
 			one.cancel()
-			one.conn.Close()
+			one.raw.Close()
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 type stream struct {
 	s       *Server
 	conn    net.Conn
+	raw     net.Conn // below fasthttp's
 	keyID   string
 	chunked bool
 	first   []byte // the head, until it has gone out with the first bytes
@@ -42,7 +43,7 @@ func (c *call) hijack(contentType, headers string, chunked bool, run func(*strea
 	}
 	c.ctx.HijackSetNoResponse(true)
 	c.ctx.Hijack(func(conn net.Conn) {
-		st := &stream{s: s, conn: conn, keyID: keyID}
+		st := &stream{s: s, conn: conn, raw: unwrap(conn), keyID: keyID}
 		st.ctx, st.cancel = context.WithCancel(s.stop)
 		st.done = st.ctx.Done()
 		defer st.cancel()
@@ -50,9 +51,18 @@ func (c *call) hijack(contentType, headers string, chunked bool, run func(*strea
 			return
 		}
 		defer s.streams.remove(st)
-		defer conn.Close()
 		conn.SetDeadline(time.Time{})
-		go st.watch()
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			st.watch()
+		}()
+		// The connection is fasthttp's again when this returns: nobody may read it
+		// any more.
+		defer func() {
+			conn.SetReadDeadline(time.Unix(1, 0))
+			<-watched
+		}()
 		st.chunked = chunked
 		if chunked {
 			head += "Transfer-Encoding: chunked\r\n"
@@ -108,7 +118,7 @@ func (st *stream) write(b []byte) bool {
 		_, err := st.conn.Write(bufs[0])
 		return err == nil
 	}
-	_, err := bufs.WriteTo(unwrap(st.conn))
+	_, err := bufs.WriteTo(st.raw)
 	return err == nil
 }
 
@@ -116,7 +126,10 @@ func (st *stream) write(b []byte) bool {
 // in one system call. Only reading goes through fasthttp's buffer.
 func unwrap(conn net.Conn) net.Conn {
 	if u, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
-		return u.UnsafeConn()
+		conn = u.UnsafeConn()
+	}
+	if t, ok := conn.(*trackedConn); ok {
+		conn = t.Conn
 	}
 	return conn
 }
