@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -174,7 +175,7 @@ func (e *encoder) document(r *change.Record, include Include) event {
 		e.body(r, c, include)
 	}
 	e.buf = append(e.buf, `,"previous":`...)
-	e.previous(c.Prev, include)
+	e.previous(c.Prev)
 	ev.end = len(e.buf)
 	return ev
 }
@@ -244,20 +245,16 @@ func (e *encoder) chunk(k change.Kind, c *change.DocumentChange, include Include
 	e.buf = append(e.buf, '}')
 }
 
-func (e *encoder) previous(p *change.Image, include Include) {
+func (e *encoder) previous(p *change.Image) {
 	if p == nil {
 		e.buf = append(e.buf, "null"...)
 		return
 	}
-	e.buf = append(e.buf, '{')
-	if include != IncludeNone {
-		e.buf = append(e.buf, `"title":`...)
-		e.buf = docjson.AppendString(e.buf, p.Title)
-		e.buf = append(e.buf, `,"metadata":`...)
-		e.buf = docjson.AppendMetadata(e.buf, p.Metadata)
-		e.buf = append(e.buf, ',')
-	}
-	e.buf = append(e.buf, `"seq":`...)
+	e.buf = append(e.buf, `{"title":`...)
+	e.buf = docjson.AppendString(e.buf, p.Title)
+	e.buf = append(e.buf, `,"metadata":`...)
+	e.buf = docjson.AppendMetadata(e.buf, p.Metadata)
+	e.buf = append(e.buf, `,"seq":`...)
 	e.buf = strconv.AppendUint(e.buf, p.Seq, 10)
 	e.buf = append(e.buf, '}')
 }
@@ -278,13 +275,20 @@ func (e *encoder) library(r *change.Record, c *change.LibraryChange, include Inc
 	if r.Kind == change.LibraryCreated {
 		e.buf = append(e.buf, "null"...)
 	} else {
-		e.buf = append(e.buf, `{"seq":`...)
+		before := c.PrevSettings
+		if before == nil && gone {
+			before = c.Settings
+		}
+		var former struct {
+			Name     string          `json:"name"`
+			Metadata json.RawMessage `json:"metadata"`
+		}
+		_ = json.Unmarshal(before, &former) // settings of another form show an empty name
+		e.buf = docjson.AppendString(append(e.buf, `{"title":`...), former.Name)
+		e.buf = docjson.AppendMetadata(append(e.buf, `,"metadata":`...), former.Metadata)
+		e.buf = append(e.buf, `,"seq":`...)
 		e.buf = strconv.AppendUint(e.buf, c.PrevSeq, 10)
 		if include != IncludeNone {
-			before := c.PrevSettings
-			if before == nil && gone {
-				before = c.Settings
-			}
 			e.buf = append(e.buf, `,"library":`...)
 			e.orNull(before)
 		}

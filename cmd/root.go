@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(), a.demoCommand(), a.importCommand(), a.exportCommand(), a.tailCommand(), a.statusCommand(),
-		a.keysCommand(), a.logCommand(), a.verifyCommand(), a.versionCommand(),
+		a.keysCommand(), a.logCommand(), a.verifyCommand(), a.benchCommand(), a.versionCommand(),
 	}
 }
 

@@ -65,8 +65,8 @@ func (c *call) authorise() error {
 	if row.unscoped && len(c.key.Libraries) > 0 {
 		return change.Errorf(change.PermissionDenied, "this needs a key that is not limited to some libraries")
 	}
-	if i := slices.Index(row.segments, "{lib}"); i >= 0 {
-		if lib := c.vars[0]; !c.key.Allows(lib) {
+	if row.lib >= 0 {
+		if lib := c.vars[row.lib]; !c.key.Allows(lib) {
 			return libraryNotFound(lib)
 		}
 	}
@@ -116,7 +116,7 @@ func (c *call) allowOrigin() {
 	h := &c.ctx.Response.Header
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", "Arrwdb-Seq, Arrwdb-Position, Arrwdb-Documents, ETag, Idempotency-Replayed, Retry-After, X-Request-Id")
-	h.Add("Vary", "Origin")
+	h.Set("Vary", "Origin")
 }
 
 // preflight answers OPTIONS.

@@ -5,21 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
 )
-
-func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
 // A call is one request on its way.
 type call struct {
@@ -31,34 +27,81 @@ type call struct {
 	vars []string
 	key  *engine.Key // nil on a server without keys
 	id   string
+
+	buf    *bytes.Buffer // the body's memory, where body was called
+	opened *requestBody  // the body, where it was opened
 }
 
 // serve is the handler of every request.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	c := &call{s: s, ctx: ctx}
-	if err := c.dispatch(); err != nil {
+	err := c.dispatch()
+	if err != nil {
 		c.problem(err)
 	}
+	c.releaseBody(err)
 	if ctx.IsHead() {
 		ctx.Response.SkipBody = true
 	}
+	c.requestID()
+	c.observe(start)
 	c.closeUnread()
-	s.metric.observe(c, time.Since(start))
+}
+
+// expect judges a request whose client waits before it sends the body, from the
+// head alone: what is refused is refused before a byte of the body is sent.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	start := time.Now()
+	c := &call{s: s, ctx: ctx}
+	err := c.admit()
+	if err == nil && c.row.head != nil {
+		err = c.row.head(c)
+	}
+	if err == nil {
+		return fasthttp.StatusContinue
+	}
+	c.problem(err)
+	c.observe(start)
+	return ctx.Response.StatusCode()
 }
 
 // dispatch finds the route, checks who calls, and then what is asked.
 func (c *call) dispatch() error {
-	s, ctx := c.s, c.ctx
-	path := string(ctx.URI().PathOriginal())
-	if i := strings.IndexByte(path, '?'); i >= 0 {
-		path = path[:i]
+	if c.ctx.IsOptions() {
+		if _, _, allow := c.s.table.match("OPTIONS", c.path()); len(allow) > 0 {
+			return c.preflight(allow)
+		}
 	}
-	method := string(ctx.Method())
-	row, vars, allow := match(s.table, method, path)
-	if method == "OPTIONS" && len(allow) > 0 {
-		return c.preflight(allow)
+	if err := c.admit(); err != nil {
+		return err
 	}
+	if c.row.role == "" {
+		return c.row.handle(c)
+	}
+	if c.row.read {
+		if err := c.waitMinSeq(); err != nil {
+			return err
+		}
+		c.saw(c.db.Head())
+	}
+	return c.row.handle(c)
+}
+
+// path returns the path as it was sent, without the query.
+func (c *call) path() string {
+	p := c.ctx.URI().PathOriginal()
+	if i := bytes.IndexByte(p, '?'); i >= 0 {
+		p = p[:i]
+	}
+	return string(p)
+}
+
+// admit finds the route, and checks who calls and whether the request may be
+// looked at at all. Authorisation comes before validation.
+func (c *call) admit() error {
+	s, ctx, path := c.s, c.ctx, c.path()
+	row, vars, allow := s.table.match(string(ctx.Method()), path)
 	if row == nil || row.role != "" {
 		if err := c.authenticate(); err != nil {
 			return err
@@ -67,7 +110,10 @@ func (c *call) dispatch() error {
 	if row == nil {
 		if len(allow) > 0 {
 			ctx.Response.Header.Set("Allow", strings.Join(allow, ", "))
-			return change.Errorf(change.MethodNotAllowed, "%s is not allowed on %s; allowed: %s", method, path, strings.Join(allow, ", "))
+			return change.Errorf(change.MethodNotAllowed, "%s is not allowed on %s; allowed: %s", clip(string(ctx.Method())), clip(path), strings.Join(allow, ", "))
+		}
+		if what := laterPath(path); what != "" {
+			return change.Errorf(change.NotFound, "there is nothing at %s: this build does not have %s yet", clip(path), what)
 		}
 		return change.Errorf(change.NotFound, "there is nothing at %s", clip(path))
 	}
@@ -76,39 +122,43 @@ func (c *call) dispatch() error {
 		return err
 	}
 	if row.role == "" {
-		return row.handle(c)
+		return nil
 	}
 	if s.stopping.Load() {
 		ctx.SetConnectionClose()
-		return change.Errorf(change.ShuttingDown, "the server is shutting down")
+		return errStopping
 	}
 	if c.r = s.ready.Load(); c.r == nil {
 		return change.Errorf(change.Overloaded, "the server is recovering; /readyz says how far it has come")
 	}
 	c.db = c.r.db
-	if err := c.checkParams(); err != nil {
-		return err
-	}
-	if row.read {
-		if err := c.waitMinSeq(); err != nil {
-			return err
-		}
-		c.saw(c.db.Head())
-	}
-	return row.handle(c)
+	return c.checkParams()
 }
 
 func (c *call) checkParams() error {
-	seen := map[string]bool{}
-	for k := range c.ctx.QueryArgs().All() {
-		name := string(k)
-		if !c.row.known(name) {
+	args := c.ctx.QueryArgs()
+	if args.Len() == 0 {
+		return nil
+	}
+	n := 0
+	for k := range args.All() {
+		n++
+		if !c.row.known(string(k)) {
+			name := string(k)
+			if what := laterParams[name]; what != "" && strings.HasPrefix(c.row.path, "/v1/events") {
+				return change.BadField(name, "this build does not have %s yet", what)
+			}
 			return change.BadField(clip(name), "unknown query parameter %q; known here: %s", clip(name), strings.Join(c.allParams(), ", "))
 		}
-		if seen[name] {
-			return change.BadField(name, "query parameter %q stands twice", name)
+		seen := 0
+		for other := range args.All() {
+			if seen++; seen == n {
+				break
+			}
+			if bytes.Equal(k, other) {
+				return change.BadField(string(k), "query parameter %q stands twice", k)
+			}
 		}
-		seen[name] = true
 	}
 	return nil
 }
@@ -198,20 +248,33 @@ func (c *call) includeEmbeddings() (bool, error) {
 }
 
 // requestID is the caller's X-Request-Id where it is short and plain, else a new
-// one.
+// one. Every answer carries it.
 func (c *call) requestID() string {
 	if c.id == "" {
-		c.id = string(c.ctx.Request.Header.Peek("X-Request-Id"))
-		plain := len(c.id) > 0 && len(c.id) <= 128
-		for i := 0; plain && i < len(c.id); i++ {
-			plain = c.id[i] > ' ' && c.id[i] < 0x7f
+		sent := c.ctx.Request.Header.Peek("X-Request-Id")
+		plain := len(sent) > 0 && len(sent) <= 128
+		for i := 0; plain && i < len(sent); i++ {
+			plain = sent[i] > ' ' && sent[i] < 0x7f
 		}
-		if !plain {
-			c.id = uuid.NewString()
+		if plain {
+			c.id = string(sent)
+		} else {
+			c.id = c.s.ids.next()
 		}
 		c.ctx.Response.Header.Set("X-Request-Id", c.id)
 	}
 	return c.id
+}
+
+// ids makes ids of requests: unique over restarts, and cheap.
+type ids struct {
+	run string // random, of this run
+	n   atomic.Uint64
+}
+
+func (i *ids) next() string {
+	b := append(make([]byte, 0, 40), i.run...)
+	return string(strconv.AppendUint(append(b, '-'), i.n.Add(1), 36))
 }
 
 // saw sets the headers that say what a read saw, or where a write is.
@@ -245,79 +308,6 @@ func (c *call) raw(status int, body []byte) error {
 	c.ctx.Response.Header.SetContentType("application/json")
 	c.ctx.Response.SetBodyRaw(body)
 	return nil
-}
-
-// body reads the whole body, up to the limit, into memory of its own.
-func (c *call) body(types ...string) ([]byte, error) {
-	req := &c.ctx.Request
-	if err := c.checkType(types...); err != nil {
-		return nil, err
-	}
-	if enc := string(req.Header.Peek("Content-Encoding")); enc != "" && enc != "identity" {
-		return nil, change.Errorf(change.UnsupportedMedia, "Content-Encoding %q is not supported here; send the body as it is", clip(enc))
-	}
-	limit := c.s.o.MaxBodyBytes
-	n := req.Header.ContentLength()
-	tooLarge := change.Errorf(change.TooLarge, "the body is larger than %d bytes", limit).With("limit", limit)
-	if int64(n) > limit {
-		return nil, tooLarge
-	}
-	stream := c.ctx.RequestBodyStream()
-	if stream == nil {
-		return bytes.Clone(req.Body()), nil
-	}
-	buf := bytes.NewBuffer(make([]byte, 0, max(n, 0)+512))
-	got, err := buf.ReadFrom(io.LimitReader(stream, limit+1))
-	if err != nil {
-		c.ctx.SetConnectionClose()
-		return nil, &change.Error{Code: change.InvalidArgument, Detail: "the body ended early", Err: err}
-	}
-	if got > limit {
-		return nil, tooLarge
-	}
-	return buf.Bytes(), nil
-}
-
-// checkType refuses a body of another media type. A missing one passes.
-func (c *call) checkType(types ...string) error {
-	got := string(c.ctx.Request.Header.ContentType())
-	if i := strings.IndexByte(got, ';'); i >= 0 {
-		got = got[:i]
-	}
-	got = strings.ToLower(strings.TrimSpace(got))
-	if len(types) == 0 {
-		types = []string{"application/json"}
-	}
-	for _, t := range types {
-		if got == t || got == "" {
-			return nil
-		}
-	}
-	return change.Errorf(change.UnsupportedMedia, "Content-Type %q is not %s", clip(got), strings.Join(types, " or "))
-}
-
-// closeUnread closes the connection behind an answer that did not read the whole
-// body: what is left of it would be taken for the next request.
-func (c *call) closeUnread() {
-	if c.ctx.Hijacked() {
-		return
-	}
-	stream := c.ctx.RequestBodyStream()
-	if stream == nil {
-		return
-	}
-	var b [1]byte
-	if n := c.ctx.Request.Header.ContentLength(); n >= 0 && n <= 64<<10 {
-		_, _ = io.Copy(io.Discard, stream)
-		return
-	}
-	if c.ctx.Response.StatusCode() >= 400 {
-		c.ctx.SetConnectionClose()
-		return
-	}
-	if _, err := stream.Read(b[:]); err != io.EOF {
-		c.ctx.SetConnectionClose()
-	}
 }
 
 // decode reads a JSON body strictly: unknown fields are refused by name.

@@ -1,81 +1,91 @@
 package httpd
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
-// A trackedConn remembers that its client has sent its last byte. fasthttp's
-// body of a chunked request ends in io.EOF both when its last chunk has come and
-// when the connection was cut between two chunks; only the second one has seen
-// the end of the connection by then.
-type trackedConn struct {
-	net.Conn
-	ended atomic.Bool
-}
+// Bounds of a lingering close: how long, and for how many bytes, the server goes
+// on reading what it does not want, so that its answer reaches a client that is
+// still sending. A close with unread bytes would reset the connection, and the
+// client could lose the answer.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 256 << 20
+)
 
-func (c *trackedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if err != nil {
-		c.ended.Store(true)
-	}
-	return n, err
-}
+// A listener hands out conns.
+type listener struct{ net.Listener }
 
-type trackingListener struct{ net.Listener }
-
-func (l trackingListener) Accept() (net.Conn, error) {
+func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &trackedConn{Conn: c}, nil
+	return &conn{Conn: c}, nil
 }
 
-// An uploadBody is the body of a streamed upload: it tells a whole body from one
-// that was cut, and a slow client has readTimeout for each read, not for all.
-type uploadBody struct {
-	r     io.Reader
-	conn  net.Conn
-	left  int64 // of a body whose length is known, -1 of a chunked one
-	moved time.Time
+// A conn is an accepted connection that remembers whether the client has closed
+// its side. fasthttp reports a request body that was cut off as a clean end, both
+// between two chunks and before Content-Length bytes; only here the two can be
+// told apart.
+type conn struct {
+	net.Conn
+	eof atomic.Bool
 }
 
-func newUploadBody(ctx *fasthttp.RequestCtx) *uploadBody {
-	b := &uploadBody{r: ctx.RequestBodyStream(), conn: ctx.Conn(), left: int64(ctx.Request.Header.ContentLength())}
-	return b
-}
-
-func (b *uploadBody) Read(p []byte) (int, error) {
-	if b.r == nil {
-		return 0, io.EOF
-	}
-	if now := time.Now(); now.Sub(b.moved) > time.Second {
-		b.moved = now
-		if err := b.conn.SetReadDeadline(now.Add(readTimeout)); err != nil {
-			return 0, err
-		}
-	}
-	n, err := b.r.Read(p)
-	if b.left >= 0 {
-		b.left -= int64(n)
-		if err == io.EOF && b.left > 0 {
-			return n, io.ErrUnexpectedEOF
-		}
-		return n, err
-	}
-	if t, ok := b.conn.(*trackedConn); ok && err == io.EOF && t.ended.Load() {
-		return n, io.ErrUnexpectedEOF
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.eof.Store(true)
 	}
 	return n, err
 }
 
-// interrupt makes a blocked Read return, and those after it fail.
-func (b *uploadBody) interrupt() {
-	b.moved = time.Now().Add(time.Hour)
-	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+// rawConn returns the accepted connection below fasthttp's wrapper, whose Close
+// does nothing.
+func rawConn(c net.Conn) *conn {
+	for {
+		switch v := c.(type) {
+		case *conn:
+			return v
+		case interface{ UnsafeConn() net.Conn }:
+			c = v.UnsafeConn()
+		default:
+			return &conn{Conn: c} // not accepted by our listener: a test's
+		}
+	}
+}
+
+// writeBuffers writes bufs. deadline is asked before each try; a client that
+// takes something before the deadline gets a new one, so that only one that
+// accepts nothing is cut off.
+func writeBuffers(c *conn, bufs net.Buffers, deadline func() time.Time) error {
+	for {
+		if err := c.SetWriteDeadline(deadline()); err != nil {
+			return err
+		}
+		n, err := bufs.WriteTo(c.Conn) // one system call for all, where it is TCP
+		if err == nil {
+			return nil
+		}
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// linger closes the connection so that what was written arrives: it says that no
+// more comes, and reads on for a while.
+func linger(c *conn) {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever comes, and however it ends
+		}
+	}
+	c.Close()
 }

@@ -72,7 +72,7 @@ func (c *call) postDocument() error {
 	if g.Once, err = c.once(body, answer); err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, g)
+	r, err := c.db.Commit(c.s.cut, g)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (c *call) putDocument() error {
 		return change.BadField("id", "the body says id %q, the path %q", doc.ID, clip(op.ID))
 	}
 	op.Doc = doc
-	r, err := c.db.Commit(c.ctx, &engine.Group{Ops: []engine.Op{op}, Atomic: true})
+	r, err := c.db.Commit(c.s.cut, &engine.Group{Ops: []engine.Op{op}, Atomic: true})
 	if e := (*change.Error)(nil); op.Mode == engine.Insert && asCode(err, change.AlreadyExists, &e) {
 		return change.Errorf(change.PreconditionFailed, "document %q exists, If-None-Match: * asked for it not to", op.ID).With("seq", e.Extra["seq"])
 	}
@@ -173,7 +173,7 @@ func (c *call) patchDocument() error {
 	if err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpPatch, Library: c.vars[0], ID: c.vars[1], IfMatch: ifMatch,
+	r, err := c.db.Commit(c.s.cut, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpPatch, Library: c.vars[0], ID: c.vars[1], IfMatch: ifMatch,
 		Patch: &engine.Patch{Title: title, Metadata: metadata}}}})
 	if err != nil {
 		return err
@@ -253,7 +253,7 @@ func (c *call) deleteDocument() error {
 	if err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpDelete, Library: lib, ID: id, IfMatch: ifMatch}}})
+	r, err := c.db.Commit(c.s.cut, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpDelete, Library: lib, ID: id, IfMatch: ifMatch}}})
 	if err != nil {
 		return err
 	}
@@ -430,7 +430,7 @@ func (c *call) deleteDocuments() error {
 	if g.Once, err = c.once(body, answer); err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, g)
+	r, err := c.db.Commit(c.s.cut, g)
 	if err != nil {
 		return err
 	}
@@ -492,7 +492,7 @@ func (c *call) addChunks() error {
 	if err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, g)
+	r, err := c.db.Commit(c.s.cut, g)
 	if err != nil {
 		return err
 	}
@@ -503,7 +503,7 @@ func (c *call) addChunks() error {
 }
 
 func (c *call) deleteChunk() error {
-	r, err := c.db.Commit(c.ctx, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpDeleteChunk, Library: c.vars[0], ID: c.vars[1], Chunk: c.vars[2]}}})
+	r, err := c.db.Commit(c.s.cut, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpDeleteChunk, Library: c.vars[0], ID: c.vars[1], Chunk: c.vars[2]}}})
 	if err != nil {
 		return err
 	}
@@ -519,7 +519,7 @@ type batchOperation struct {
 
 func (c *call) batch() error {
 	var req struct {
-		Operations *[]batchOperation `json:"operations"`
+		Operations *[]json.RawMessage `json:"operations"`
 	}
 	body, err := c.body()
 	if err != nil {
@@ -533,7 +533,7 @@ func (c *call) batch() error {
 	}
 	g := &engine.Group{Atomic: true}
 	for i := range *req.Operations {
-		op, err := c.batchOp(&(*req.Operations)[i])
+		op, err := c.batchOp((*req.Operations)[i])
 		if err != nil {
 			e := *asError(err)
 			if e.Field != "" {
@@ -559,7 +559,7 @@ func (c *call) batch() error {
 	if g.Once, err = c.once(body, answer); err != nil {
 		return err
 	}
-	r, err := c.db.Commit(c.ctx, g)
+	r, err := c.db.Commit(c.s.cut, g)
 	if err != nil {
 		e := asError(err)
 		if _, named := e.Extra["operation"]; !named && len(g.Ops) == 1 {
@@ -576,7 +576,11 @@ func (c *call) batch() error {
 	return c.raw(status, b)
 }
 
-func (c *call) batchOp(o *batchOperation) (*engine.Op, error) {
+func (c *call) batchOp(raw json.RawMessage) (*engine.Op, error) {
+	o := new(batchOperation)
+	if err := decodeStrict(raw, o); err != nil {
+		return nil, err
+	}
 	op := &engine.Op{Library: c.vars[0], ID: o.ID}
 	if len(o.IfMatch) > 0 && string(o.IfMatch) != "null" {
 		seq, err := parseETag("if_match", strings.ReplaceAll(string(bytes.Trim(o.IfMatch, `"`)), `\"`, ""))
@@ -638,7 +642,7 @@ func (c *call) getSource() error {
 }
 
 func (c *call) deleteSource() error {
-	r, err := c.db.DeleteSource(c.ctx, c.vars[0], c.vars[1])
+	r, err := c.db.DeleteSource(c.s.cut, c.vars[0], c.vars[1])
 	if err != nil {
 		return err
 	}

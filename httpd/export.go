@@ -34,7 +34,7 @@ func (c *call) export() error {
 		return nil
 	}
 	id := c.requestID()
-	err = c.hijack("application/x-ndjson", head, true, func(st *stream) {
+	err = c.hijack(hijackOptions{contentType: "application/x-ndjson", headers: head, chunked: true}, func(st *stream) {
 		defer snap.Close()
 		buf := make([]byte, 0, exportBytes+64<<10)
 		alive := true

@@ -1,24 +1,15 @@
 package httpd
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"io"
-	"net"
 	"strconv"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/engine/ingest"
 	"github.com/arrwdb/arrwdb/internal/docjson"
 )
-
-// maxWindow bounds the memory that a zstd body may make its decoder take.
-const maxWindow = 64 << 20
 
 // ingestParams reads what an upload asks for.
 func (c *call) ingestParams() (o ingest.Options, ack string, err error) {
@@ -52,124 +43,175 @@ func (c *call) ingestParams() (o ingest.Options, ack string, err error) {
 	return o, ack, c.checkType("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 }
 
-// decoded undoes the body's Content-Encoding. What it cannot decode ends the
-// upload as a cut body does.
-func (c *call) decoded(body io.Reader) (io.Reader, func(), error) {
-	switch enc := string(c.ctx.Request.Header.Peek("Content-Encoding")); enc {
-	case "", "identity":
-		return body, func() {}, nil
-	case "gzip", "x-gzip":
-		return &lazyGzip{body: body}, func() {}, nil
-	case "zstd":
-		d, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
-		if err != nil {
-			return nil, nil, err
-		}
-		return d, d.Close, nil
+// ingestHead judges an upload by its head alone.
+func (c *call) ingestHead() error {
+	_, err := c.newUpload()
+	return err
+}
+
+// An upload is one NDJSON request.
+type upload struct {
+	o        ingest.Options
+	ack      string
+	encoding string
+	once     *engine.Once // nil without Idempotency-Key
+	id       string       // of the request
+	keyID    string
+}
+
+// newUpload reads what there is to know before the body.
+func (c *call) newUpload() (*upload, error) {
+	o, ack, err := c.ingestParams()
+	if err != nil {
+		return nil, err
+	}
+	up := &upload{o: o, ack: ack, encoding: c.contentEncoding(), id: c.requestID()}
+	if c.key != nil {
+		up.keyID = c.key.ID
+	}
+	switch up.encoding {
+	case "identity", "gzip", "zstd":
 	default:
-		return nil, nil, change.Errorf(change.UnsupportedMedia, "Content-Encoding %q is not identity, gzip or zstd", clip(enc))
+		return nil, change.Errorf(change.UnsupportedMedia, "Content-Encoding %q is not identity, gzip or zstd", clip(up.encoding))
 	}
-}
-
-// lazyGzip reads the gzip header with the first Read, so that a client which
-// waits for an answer before it sends anything is not waited for.
-type lazyGzip struct {
-	body io.Reader
-	z    *gzip.Reader
-}
-
-func (l *lazyGzip) Read(p []byte) (int, error) {
-	if l.z == nil {
-		z, err := gzip.NewReader(bufio.NewReaderSize(l.body, 64<<10))
-		if err != nil {
-			if err == io.EOF {
-				return 0, io.EOF // an empty body is an empty upload
-			}
-			return 0, err
-		}
-		l.z = z
+	snap := c.db.Snapshot()
+	defer snap.Close()
+	if up.o.Library, err = snap.Library(c.vars[0]); err != nil {
+		return nil, err
 	}
-	return l.z.Read(p)
+	up.once, err = c.once([]byte(up.encoding), nil)
+	return up, err
 }
 
 // ingest takes an NDJSON upload.
 func (c *call) ingest() error {
-	o, ack, err := c.ingestParams()
+	up, err := c.newUpload()
 	if err != nil {
 		return err
 	}
-	raw := newUploadBody(c.ctx)
-	body, closeBody, err := c.decoded(raw)
-	if err != nil {
-		return err
-	}
-	defer closeBody()
-	snap := c.db.Snapshot()
-	o.Library, err = snap.Library(c.vars[0])
-	snap.Close()
-	if err != nil {
-		return err
-	}
-	once, err := c.once(nil, nil)
-	if err != nil {
-		return err
-	}
-	if once != nil {
-		answer, err := c.db.Remembered(once)
+	if up.once != nil {
+		release, ok := c.s.running.take(string(up.once.Key))
+		if !ok {
+			return change.Errorf(change.Conflict, "an upload with this Idempotency-Key is going on; try again when it has ended")
+		}
+		defer func() { release() }()
+		answer, err := c.db.Remembered(up.once)
 		if err != nil {
 			return err
 		}
 		if answer != nil {
-			c.ctx.SetConnectionClose()
-			return c.replay(&engine.Receipt{Replayed: answer, Position: c.db.Head()})
+			return c.replayUpload(up, answer)
+		}
+		if up.ack != "summary" {
+			// The flowing answer goes on after this returns.
+			held := release
+			release = func() {}
+			return c.ingestFlow(up, held)
 		}
 	}
-	o.Interrupt = raw.interrupt
-	ctx, end := c.uploadContext()
-	defer end()
-	c.s.uploads.Add(1)
-	defer c.s.uploads.Done()
-	if ack == "summary" {
-		return c.ingestSummary(ctx, body, o, once)
+	if up.ack == "summary" {
+		return c.ingestSummary(up)
 	}
-	return c.ingestFlow(ctx, body, raw, o, ack == "line")
+	return c.ingestFlow(up, func() {})
 }
 
-// uploadContext ends with the server, or with the caller's key.
-func (c *call) uploadContext() (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	stop := context.AfterFunc(c.s.stop, func() {
-		cancel(change.Errorf(change.ShuttingDown, "the server is shutting down; the lines up to here are kept, send the rest again"))
-	})
-	return ctx, func() {
-		stop()
-		cancel(nil)
+// replayUpload answers an upload that was answered before, without reading it.
+func (c *call) replayUpload(up *upload, answer *change.Idempotency) error {
+	if up.ack != "summary" {
+		again := *answer
+		again.Answer = append(append([]byte(`{"type":"summary",`), answer.Answer[1:]...), '\n')
+		answer = &again
+	}
+	err := c.replay(&engine.Receipt{Replayed: answer, Position: c.db.Head()})
+	if up.ack != "summary" {
+		c.ctx.Response.Header.SetContentType("application/x-ndjson")
+	}
+	return err
+}
+
+// run takes the lines.
+func (up *upload) run(ctx context.Context, c *call, b *requestBody, sink ingest.Sink) (*ingest.Summary, error) {
+	b.idle = uploadIdle
+	r, release, err := b.unpacked(up.encoding)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	up.o.Interrupt = b.interrupt
+	sum, err := ingest.Run(ctx, c.db, r, up.o, sink)
+	if err != nil {
+		return nil, err
+	}
+	c.countLines(sum)
+	if sum.Problem != nil {
+		c.logFault(sum.Problem)
+		if sum.Read == 0 {
+			return nil, sum.Problem
+		}
+	}
+	up.remember(c, sum)
+	return sum, nil
+}
+
+// remember keeps the answer for a repeat under the same Idempotency-Key. It goes
+// into the log behind the last line: after a crash between the two a repeat
+// applies the lines again, which upsert and skip bear, and insert tells. What
+// ended early is not remembered, so that a repeat can finish it.
+func (up *upload) remember(c *call, sum *ingest.Summary) {
+	if up.once == nil || sum.Problem != nil && (sum.Problem.Transient() || !up.o.Abort) {
+		return
+	}
+	answer := summaryJSON(sum, "", up.id)
+	up.once.Render = func([]engine.Outcome) (int, []byte) { return 200, answer }
+	if _, err := c.db.Commit(c.s.cut, &engine.Group{Once: up.once}); err != nil {
+		c.s.o.Logger.Warn("the answer to an upload could not be remembered", "request_id", up.id, "err", err)
 	}
 }
 
-func (c *call) ingestSummary(ctx context.Context, body io.Reader, o ingest.Options, once *engine.Once) error {
-	sum, err := ingest.Run(ctx, c.db, body, o, nil)
+// ingestSummary answers when the upload has ended.
+func (c *call) ingestSummary(up *upload) error {
+	ctx, cancel := context.WithCancelCause(c.s.stop)
+	defer cancel(nil)
+	b := c.openBody()
+	me := &open{keyID: up.keyID, end: func(why *change.Error) { cancel(why) }, cut: func() { b.raw.Close() }}
+	c.s.open.add(me, 0)
+	defer c.s.open.remove(me)
+	sum, err := up.run(ctx, c, b, nil)
 	if err != nil {
 		return err
 	}
-	c.countLines(sum)
-	if sum.Read == 0 && sum.Problem != nil {
-		return sum.Problem
-	}
-	answer := summaryJSON(sum, "", c.requestID())
-	if once != nil && sum.Complete {
-		// The answer is remembered behind the last line: until then a repeat
-		// applies the lines again, which the modes bear.
-		once.Render = func([]engine.Outcome) (int, []byte) { return 200, answer }
-		if _, err := c.db.Commit(ctx, &engine.Group{Once: once}); err != nil {
-			return err
-		}
-	}
-	if !sum.Complete {
-		c.ctx.SetConnectionClose()
-	}
 	c.saw(sum.Position)
-	return c.raw(200, answer)
+	return c.raw(200, summaryJSON(sum, "", up.id))
+}
+
+// ingestFlow answers while the body is still coming: on the hijacked connection
+// one goroutine writes while the other reads.
+func (c *call) ingestFlow(up *upload, release func()) error {
+	b := c.openBody()
+	err := c.hijack(hijackOptions{contentType: "application/x-ndjson", chunked: true, reads: true}, func(st *stream) {
+		defer release()
+		out := newReceipts(st, up.ack == "line", c.s.o.SpoolDir, c.s.o.ReceiptSpool)
+		sum, err := up.run(st.ctx, c, b, out)
+		whole := false
+		switch {
+		case err == nil:
+			whole = out.finish(append(summaryJSON(sum, "summary", up.id), '\n'))
+		case out.abandon():
+			c.logFault(err)
+			st.write(append(problemJSON(asError(err), up.id, map[string]any{"type": "error", "fatal": true}), '\n'))
+		default:
+			c.logFault(err)
+			st.head, st.chunked = nil, false
+			whole = st.write(plainProblem(asError(err), up.id, st.cors))
+		}
+		if whole && !b.whole {
+			linger(b.raw)
+		}
+	})
+	if err != nil {
+		release()
+	}
+	return err
 }
 
 func (c *call) countLines(sum *ingest.Summary) {
@@ -212,31 +254,4 @@ func summaryJSON(sum *ingest.Summary, typ, requestID string) []byte {
 		return []byte(`{"type":"error","fatal":true}`)
 	}
 	return b
-}
-
-// ingestFlow answers while the body is still coming: it writes to the
-// connection itself, beside fasthttp's reading of the body.
-func (c *call) ingestFlow(ctx context.Context, body io.Reader, raw *uploadBody, o ingest.Options, lines bool) error {
-	head := "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nX-Request-Id: " + c.requestID() + "\r\n\r\n"
-	if string(c.ctx.Request.Header.Peek("Connection")) == "" {
-		c.ctx.SetConnectionClose()
-	}
-	out := newReceipts(unwrap(c.ctx.Conn()), head, lines, c.s.o.SpoolDir, c.s.o.ReceiptSpool)
-	sum, err := ingest.Run(ctx, c.db, body, o, out)
-	if err != nil || sum.Read == 0 && sum.Problem != nil {
-		out.abandon()
-		if err == nil {
-			err = sum.Problem
-		}
-		if !out.begun() {
-			return err
-		}
-	} else {
-		c.countLines(sum)
-		out.finish(summaryJSON(sum, "summary", c.requestID()))
-	}
-	// The answer has gone out already; the connection ends with it.
-	c.ctx.HijackSetNoResponse(true)
-	c.ctx.Hijack(func(net.Conn) {})
-	return nil
 }

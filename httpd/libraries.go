@@ -44,7 +44,7 @@ func viewLibrary(l *engine.Library) *libraryView {
 }
 
 func timeText(micros int64) string {
-	return time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.000000Z")
+	return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano)
 }
 
 func (c *call) createLibrary() error {
@@ -67,7 +67,7 @@ func (c *call) createLibrary() error {
 	if err != nil {
 		return err
 	}
-	lib, receipt, err := c.db.CreateLibrary(c.ctx, &spec, once)
+	lib, receipt, err := c.db.CreateLibrary(c.s.cut, &spec, once)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *call) patchLibrary() error {
 	if err := c.decode(&patch, "application/json", "application/merge-patch+json"); err != nil {
 		return err
 	}
-	lib, receipt, err := c.db.UpdateLibrary(c.ctx, c.vars[0], &patch, nil)
+	lib, receipt, err := c.db.UpdateLibrary(c.s.cut, c.vars[0], &patch, nil)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (c *call) patchLibrary() error {
 }
 
 func (c *call) deleteLibrary() error {
-	receipt, err := c.db.DeleteLibrary(c.ctx, c.vars[0])
+	receipt, err := c.db.DeleteLibrary(c.s.cut, c.vars[0])
 	if err != nil {
 		return err
 	}

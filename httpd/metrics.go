@@ -2,7 +2,10 @@ package httpd
 
 import (
 	"bytes"
+	"log/slog"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,19 +34,39 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
+// A usage counts the requests of a route. Finding a counter by its labels costs
+// more than a whole small request, so those of a route are looked up once.
+type usage struct {
+	seconds  atomic.Pointer[prometheus.Observer]
+	statuses sync.Map // int to prometheus.Counter
+}
+
 // observe counts a request when its answer was made. A live stream is counted
 // when it begins.
-func (m *metrics) observe(c *call, took time.Duration) {
-	route := "none"
-	if c.row != nil {
-		route = c.row.path
+func (c *call) observe(start time.Time) {
+	took := time.Since(start)
+	m, status := c.s.metric, c.ctx.Response.StatusCode()
+	if log := c.s.o.Logger; log.Enabled(c.ctx, slog.LevelDebug) {
+		// The path alone: the query may hold a key.
+		log.Debug("request", "request_id", c.id, "method", string(c.ctx.Method()), "path", c.path(), "status", status, "took", took)
 	}
-	method := string(c.ctx.Method())
 	if c.row == nil {
-		method = "none"
+		m.requests.WithLabelValues("none", "none", strconv.Itoa(status)).Inc()
+		return
 	}
-	m.requests.WithLabelValues(method, route, strconv.Itoa(c.ctx.Response.StatusCode())).Inc()
-	m.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+	u := c.row.use
+	counter, ok := u.statuses.Load(status)
+	if !ok {
+		counter, _ = u.statuses.LoadOrStore(status, m.requests.WithLabelValues(c.row.method, c.row.path, strconv.Itoa(status)))
+	}
+	counter.(prometheus.Counter).Inc()
+	seconds := u.seconds.Load()
+	if seconds == nil {
+		o := m.seconds.WithLabelValues(c.row.method, c.row.path)
+		seconds = &o
+		u.seconds.Store(seconds)
+	}
+	(*seconds).Observe(took.Seconds())
 }
 
 func (c *call) metrics() error {
@@ -97,7 +120,7 @@ var gauges = []gauge{
 	newGauge("checkpoint_seq", "Seq that a restart need not replay.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Checkpoint.Seq) }),
 	newGauge("store_bytes", "Bytes of the store on disk.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Store.DiskBytes) }),
 	newGauge("recovery_seconds", "Time that the last start took to recover.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return st.Recovery.Took.Seconds() }),
-	newGauge("streams", "Live streams that are open.", prometheus.GaugeValue, func(_ *engine.Status, s *Server) float64 { return float64(s.streams.count()) }),
+	newGauge("streams", "Live streams that are open.", prometheus.GaugeValue, func(_ *engine.Status, s *Server) float64 { return float64(s.open.count()) }),
 	newGauge("feed_delivered_total", "Events delivered to readers since start.", prometheus.CounterValue, func(_ *engine.Status, s *Server) float64 {
 		return float64(s.ready.Load().hub.Stats().Delivered)
 	}),

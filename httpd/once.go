@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"crypto/sha256"
+	"encoding/json"
+	"sync"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
@@ -53,5 +55,37 @@ func (c *call) replay(r *engine.Receipt) error {
 		p.Seq, p.HasCheck = r.Replayed.Seq, false
 	}
 	c.saw(p)
+	var doc struct {
+		Seq     uint64  `json:"seq"`
+		Library *string `json:"library_id"`
+	}
+	if json.Unmarshal(r.Replayed.Answer, &doc) == nil && doc.Library != nil {
+		c.setETag(doc.Seq)
+	}
 	return c.raw(r.Replayed.Status, r.Replayed.Answer)
+}
+
+// onceKeys are the Idempotency-Keys of uploads that are going on: their answers
+// are remembered only at their end.
+type onceKeys struct {
+	mu   sync.Mutex
+	held map[string]bool
+}
+
+// take reports false where somebody else has the key.
+func (k *onceKeys) take(key string) (release func(), ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held[key] {
+		return nil, false
+	}
+	if k.held == nil {
+		k.held = map[string]bool{}
+	}
+	k.held[key] = true
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.held, key)
+	}, true
 }

@@ -66,7 +66,7 @@ func (c *call) status() error {
 		UptimeS   float64 `json:"uptime_s"`
 		Streams   int     `json:"streams"`
 		engine.Status
-	}{c.s.o.Version, runtime.Version(), os.Getpid(), c.s.started.UTC().Format(time.RFC3339Nano), time.Since(c.s.started).Seconds(), c.s.streams.count(), st})
+	}{c.s.o.Version, runtime.Version(), os.Getpid(), c.s.started.UTC().Format(time.RFC3339Nano), time.Since(c.s.started).Seconds(), c.s.open.count(), st})
 }
 
 func (c *call) checkpoint() error {
@@ -103,7 +103,7 @@ func (c *call) createKey() error {
 		}
 		spec.ExpiresAt = &at
 	}
-	key, secret, err := c.db.CreateKey(c.ctx, spec)
+	key, secret, err := c.db.CreateKey(c.s.cut, spec)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func ParseExpiry(s string, now time.Time) (time.Time, error) {
 }
 
 func (c *call) revokeKey() error {
-	if err := c.db.RevokeKey(c.ctx, c.vars[0]); err != nil {
+	if err := c.db.RevokeKey(c.s.cut, c.vars[0]); err != nil {
 		return err
 	}
 	return c.json(200, map[string]string{"id": c.vars[0]})

@@ -1,9 +1,12 @@
 package httpd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -73,13 +76,7 @@ func problemJSON(e *change.Error, requestID string, extra map[string]any) []byte
 
 func (c *call) problem(err error) {
 	e := asError(err)
-	if e.Err != nil {
-		level := slog.LevelDebug
-		if StatusOf(e.Code) >= 500 {
-			level = slog.LevelError
-		}
-		c.s.o.Logger.Log(c.ctx, level, "request failed", "request_id", c.requestID(), "method", string(c.ctx.Method()), "path", string(c.ctx.Path()), "code", e.Code, "err", e.Err)
-	}
+	c.logFault(e)
 	r := &c.ctx.Response
 	r.ResetBody()
 	r.SetStatusCode(StatusOf(e.Code))
@@ -91,4 +88,39 @@ func (c *call) problem(err error) {
 		r.Header.Set("WWW-Authenticate", `Bearer realm="arrwdb"`)
 	}
 	r.SetBody(problemJSON(e, c.requestID(), nil))
+}
+
+// logFault writes down what a client is not told.
+func (c *call) logFault(err error) {
+	e := asError(err)
+	if e.Err == nil {
+		return
+	}
+	level := slog.LevelDebug
+	if StatusOf(e.Code) >= 500 && e.Code != change.ShuttingDown {
+		level = slog.LevelError
+	}
+	route := ""
+	if c.row != nil {
+		route = c.row.method + " " + c.row.path
+	}
+	c.s.o.Logger.Log(context.Background(), level, "request failed", "request_id", c.id, "route", route, "code", e.Code, "err", e.Err)
+}
+
+// plainProblem is a whole answer with a problem, for a connection that was taken
+// over.
+func plainProblem(e *change.Error, requestID, headers string) []byte {
+	status := StatusOf(e.Code)
+	body := problemJSON(e, requestID, nil)
+	b := append(make([]byte, 0, len(body)+512), "HTTP/1.1 "...)
+	b = append(strconv.AppendInt(b, int64(status), 10), ' ')
+	b = append(append(b, fasthttp.StatusMessage(status)...), "\r\nContent-Type: application/problem+json\r\nConnection: close\r\nDate: "...)
+	b = time.Now().UTC().AppendFormat(b, httpTime)
+	b = append(append(b, "\r\nX-Request-Id: "...), requestID...)
+	if v, ok := retryAfter[e.Code]; ok {
+		b = append(append(b, "\r\nRetry-After: "...), v...)
+	}
+	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
+	b = append(append(append(b, "\r\n"...), headers...), "\r\n"...)
+	return append(b, body...)
 }

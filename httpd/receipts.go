@@ -3,7 +3,6 @@ package httpd
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -15,7 +14,8 @@ import (
 
 // Limits of receipts that the client has not read yet.
 const (
-	receiptMemory  = 1 << 20 // bytes in memory before they go to the file
+	receiptMemory  = 256 << 10 // bytes in memory before they go to the file
+	receiptKernel  = 256 << 10 // bytes in the kernel's send buffer, which is memory too
 	receiptWrite   = 64 << 10
 	maxFlowErrors  = 10_000
 	receiptPattern = "receipts-*"
@@ -29,8 +29,7 @@ const (
 // What waits is a queue of bytes: the file first, then mem. The methods of
 // ingest.Sink put in, one goroutine takes out. mu guards everything below it.
 type receipts struct {
-	conn  net.Conn
-	head  string
+	st    *stream
 	lines bool
 	dir   string
 	most  int64
@@ -49,19 +48,40 @@ type receipts struct {
 	final  []byte
 	closed bool
 	dead   bool // the client is gone, or nothing more is to be sent
-	sent   bool // the head has gone out
+	due    bool // the head is to go out, whatever comes
 	done   chan struct{}
 }
 
 type lineRange struct{ from, to, last uint64 }
 
-func newReceipts(conn net.Conn, head string, lines bool, dir string, most int64) *receipts {
-	r := &receipts{conn: conn, head: head, lines: lines, dir: dir, most: most, done: make(chan struct{})}
+// headAfter is when the head of the answer goes out though there is nothing to
+// tell yet: a client may wait for it before it sends a line. Until then an upload
+// that fails at once is answered with a status.
+const headAfter = 100 * time.Millisecond
+
+func newReceipts(st *stream, lines bool, dir string, most int64) *receipts {
+	r := &receipts{st: st, lines: lines, dir: dir, most: most, done: make(chan struct{})}
 	r.more.L = &r.mu
-	// The deadline of reading the request's head is not one for the answer.
-	_ = conn.SetWriteDeadline(time.Time{})
+	st.patience = r.patience
+	time.AfterFunc(headAfter, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.due = true
+		r.more.Signal()
+	})
 	go r.run()
 	return r
+}
+
+// patience is how long the client may take to accept something: while it still
+// sends, as long as it likes.
+func (r *receipts) patience() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return inWriteTimeout()
+	}
+	return time.Time{}
 }
 
 // WantLines implements ingest.Sink.
@@ -96,6 +116,7 @@ func (r *receipts) Error(e ingest.LineError) {
 	if r.errors++; r.errors > maxFlowErrors {
 		return // counted, and told in the summary
 	}
+	r.putRange() // in the order of the lines
 	b := append([]byte(nil), `{"type":"error","line":`...)
 	b = strconv.AppendUint(b, e.Line, 10)
 	b = docjson.AppendString(append(b, `,"code":`...), string(e.Code))
@@ -176,6 +197,9 @@ func (r *receipts) take(buf []byte) []byte {
 		switch {
 		case r.dead:
 			return nil
+		case r.due:
+			r.due = false
+			return buf[:0]
 		case r.read < r.wrote:
 			n, err := r.file.ReadAt(buf[:min(int64(cap(buf)), r.wrote-r.read)], r.read)
 			if n == 0 && err != nil && !errors.Is(err, io.EOF) {
@@ -223,59 +247,49 @@ func (r *receipts) run() {
 		if b == nil {
 			break
 		}
-		r.mu.Lock()
-		bufs := make(net.Buffers, 0, 5)
-		if !r.sent {
-			r.sent = true
-			bufs = append(bufs, []byte(r.head))
+		if len(b) == 0 && r.st.head == nil {
+			continue
 		}
-		if r.closed {
-			_ = r.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		}
-		r.mu.Unlock()
-		bufs = append(bufs, strconv.AppendInt(nil, int64(len(b)), 16), crlf, b, crlf)
-		if _, err := bufs.WriteTo(r.conn); err != nil {
+		if !r.st.write(b) {
 			r.mu.Lock()
-			r.dead = true
+			r.dead, r.mem = true, nil
 			r.mu.Unlock()
 			break
 		}
 	}
-	if r.file != nil {
-		_ = r.file.Close()
-	}
-}
-
-// finish sends what waits, then the last line, and ends the answer.
-func (r *receipts) finish(last []byte) {
-	r.mu.Lock()
-	r.final = append(append([]byte(nil), last...), '\n')
-	r.closed = true
-	// From now on the client has only to read.
-	_ = r.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	r.more.Signal()
-	r.mu.Unlock()
-	<-r.done
-	if r.dead {
-		return
-	}
-	_ = r.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = r.conn.Write([]byte("0\r\n\r\n"))
-}
-
-// abandon ends it without a last line.
-func (r *receipts) abandon() {
-	r.mu.Lock()
-	r.dead, r.closed = true, true
-	_ = r.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	r.more.Signal()
-	r.mu.Unlock()
-	<-r.done
-}
-
-// begun reports whether anything of the answer has gone out.
-func (r *receipts) begun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sent
+	if r.file != nil {
+		_ = r.file.Close() // nobody reads it again
+		r.file, r.most = nil, 0
+	}
+}
+
+// finish sends what waits, then the last line, and ends the answer. It reports
+// whether all of it went out.
+func (r *receipts) finish(last []byte) bool {
+	r.close(last)
+	<-r.done
+	return !r.dead && r.st.end()
+}
+
+// abandon ends it without a last line. It reports whether anything of the answer
+// has gone out; afterwards the stream is the caller's.
+func (r *receipts) abandon() bool {
+	r.close(nil)
+	<-r.done
+	return r.st.head == nil
+}
+
+func (r *receipts) close(last []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.final, r.closed = last, true
+	if last == nil {
+		r.dead = true
+	}
+	// From now on the client has only to read. This is for a write that waits
+	// already.
+	_ = r.st.raw.SetWriteDeadline(inWriteTimeout())
+	r.more.Signal()
 }

@@ -24,8 +24,12 @@ type route struct {
 	// where they are POST.
 	write  bool
 	handle func(c *call) error
+	// head, where set, judges a request before its body is sent (Expect:
+	// 100-continue); handle does so again.
+	head func(c *call) error
 
-	segments []string
+	lib int // index of {lib} among the variables, -1 where there is none
+	use *usage
 }
 
 var readParams = []string{"min_seq", "timeout"}
@@ -57,7 +61,7 @@ func routes() []route {
 		{method: "GET", path: lib + "/documents", role: engine.RoleRead, read: true, params: []string{"limit", "cursor", "filter", "include"}, handle: (*call).listDocuments},
 		{method: "POST", path: lib + "/documents", role: engine.RoleWrite, write: true, params: []string{"upsert", "include"}, handle: (*call).postDocument},
 		{method: "GET", path: lib + "/documents/stream", role: engine.RoleRead, read: true, params: []string{"include", "filter"}, handle: (*call).export},
-		{method: "POST", path: lib + "/documents/stream", role: engine.RoleWrite, write: true, params: []string{"mode", "on_error", "ack", "source", "first_line"}, handle: (*call).ingest},
+		{method: "POST", path: lib + "/documents/stream", role: engine.RoleWrite, write: true, params: []string{"mode", "on_error", "ack", "source", "first_line"}, handle: (*call).ingest, head: (*call).ingestHead},
 		{method: "POST", path: lib + "/documents/get", role: engine.RoleRead, read: true, params: []string{"include"}, handle: (*call).getDocuments},
 		{method: "POST", path: lib + "/documents/delete", role: engine.RoleWrite, write: true, handle: (*call).deleteDocuments},
 		{method: "GET", path: doc, role: engine.RoleRead, read: true, params: []string{"include"}, handle: (*call).getDocument},
@@ -77,67 +81,122 @@ func routes() []route {
 		{method: "GET", path: "/v1/events/stream", role: engine.RoleRead, params: append([]string{"heartbeat", "last_event_id"}, eventParams...), handle: (*call).streamEvents},
 		{method: "GET", path: "/v1/events/stats", role: engine.RoleRead, handle: (*call).eventStats},
 	}
-	for i := range table {
-		table[i].segments = strings.Split(table[i].path[1:], "/")
-	}
 	return table
 }
 
-// match finds the route of a path, or the methods that the path knows. Literal
-// segments win over variables. vars are the variables in the order of the path.
-func match(table []route, method, path string) (r *route, vars []string, allow []string) {
-	if !strings.HasPrefix(path, "/") {
-		return nil, nil, nil
-	}
-	segments := strings.Split(path[1:], "/")
-	best := -1
-	for i := range table {
-		score := fits(table[i].segments, segments)
-		if score < 0 {
-			continue
-		}
-		if score > best {
-			best, r, allow = score, nil, nil
-		}
-		if score < best {
-			continue
-		}
-		allow = append(allow, table[i].method)
-		if table[i].method == method || method == "HEAD" && table[i].method == "GET" {
-			r = &table[i]
-		}
-	}
-	if r == nil {
-		return nil, nil, allow
-	}
-	for i, s := range r.segments {
-		if s[0] == '{' {
-			v, err := url.PathUnescape(segments[i])
-			if err != nil {
-				v = segments[i]
-			}
-			vars = append(vars, v)
-		}
-	}
-	return r, vars, allow
+// laterParams and laterPaths are parts of the contract that this build does not
+// have.
+var laterParams = map[string]string{"snapshot": "the bootstrap with snapshot=true", "snapshot_cursor": "the bootstrap with snapshot=true", "consumer": "durable consumers"}
+
+var laterPaths = []struct{ prefix, suffix, what string }{
+	{"/v1/libraries/", "/search", "search"}, {"/v1/libraries/", "/search/stream", "search"}, {"/v1/libraries/", "/ws", "the WebSocket interface"}, {"/v1/libraries/", "/watch", "live queries"},
+	{"/v1/ws", "", "the WebSocket interface"}, {"/v1/websockets", "", "the WebSocket interface"}, {"/v1/jobs", "", "background jobs"}, {"/v1/schedules", "", "background jobs"},
+	{"/v1/consumers", "", "durable consumers"}, {"/v1/webhooks", "", "webhooks"}, {"/v1/admin/backup", "", "backups"}, {"/v1/admin/compact", "", "compaction on demand"}, {"/ui", "", "the dashboard"},
 }
 
-// fits returns how many literal segments fit, or -1. An empty segment fits no
-// variable.
-func fits(pattern, segments []string) int {
-	if len(pattern) != len(segments) {
-		return -1
-	}
-	n := 0
-	for i, p := range pattern {
-		switch {
-		case p == segments[i]:
-			n++
-		case len(p) == 0 || p[0] != '{' || segments[i] == "":
-			return -1
+// laterPath says which part of the contract a path belongs to, "" for none.
+func laterPath(path string) string {
+	for _, l := range laterPaths {
+		rest, ok := strings.CutPrefix(path, l.prefix)
+		if !ok {
+			continue
+		}
+		if l.suffix == "" && (rest == "" || rest[0] == '/') || l.suffix != "" && strings.HasSuffix(rest, l.suffix) {
+			return l.what
 		}
 	}
-	return n
+	return ""
+}
+
+// A table finds routes by path: a tree with a level for each segment.
+type table struct {
+	rows []route
+	root node
+}
+
+type node struct {
+	literal  map[string]*node
+	variable *node
+	rows     []*route // of the path that ends here
+}
+
+func newTable(rows []route) *table {
+	t := &table{rows: rows}
+	for i := range t.rows {
+		r := &t.rows[i]
+		r.lib, r.use = -1, new(usage)
+		n, vars := &t.root, 0
+		for _, s := range strings.Split(r.path[1:], "/") {
+			if s[0] == '{' {
+				if s == "{lib}" {
+					r.lib = vars
+				}
+				vars++
+				if n.variable == nil {
+					n.variable = new(node)
+				}
+				n = n.variable
+				continue
+			}
+			if n.literal[s] == nil {
+				if n.literal == nil {
+					n.literal = map[string]*node{}
+				}
+				n.literal[s] = new(node)
+			}
+			n = n.literal[s]
+		}
+		n.rows = append(n.rows, r)
+	}
+	return t
+}
+
+// match finds the route of a path, or the methods that the path knows. Literal
+// segments win over variables; an empty segment fits no variable. vars are the
+// variables in the order of the path.
+func (t *table) match(method, path string) (r *route, vars, allow []string) {
+	if path == "" || path[0] != '/' {
+		return nil, nil, nil
+	}
+	n, vars := t.root.find(path[1:], nil)
+	if n == nil {
+		return nil, nil, nil
+	}
+	for _, row := range n.rows {
+		if row.method == method || method == "HEAD" && row.method == "GET" {
+			return row, vars, nil
+		}
+		allow = append(allow, row.method)
+	}
+	return nil, nil, allow
+}
+
+func (n *node) find(path string, vars []string) (*node, []string) {
+	s, rest, more := strings.Cut(path, "/")
+	for _, child := range [2]*node{n.literal[s], n.variable} {
+		if child == nil {
+			continue
+		}
+		with := vars
+		if child == n.variable {
+			if s == "" {
+				continue
+			}
+			if v, err := url.PathUnescape(s); err == nil {
+				with = append(vars, v)
+			} else {
+				with = append(vars, s)
+			}
+		}
+		if more {
+			if found, got := child.find(rest, with); found != nil {
+				return found, got
+			}
+		} else if len(child.rows) > 0 {
+			return child, with
+		}
+	}
+	return nil, nil
 }
 
 // known reports whether the route takes a query parameter.

@@ -2,9 +2,11 @@ package httpd
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
-	"sync"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +30,9 @@ const (
 	// section 7); readTimeout one that sends nothing of a request it has begun.
 	writeTimeout = 30 * time.Second
 	readTimeout  = 60 * time.Second
+
+	// cutGrace is how long Shutdown waits for what it has cut off.
+	cutGrace = 500 * time.Millisecond
 )
 
 // Options configures New. The zero value of a field means its default.
@@ -49,7 +54,7 @@ type Options struct {
 // until SetDB, /livez and /readyz answer, everything else is 503.
 type Server struct {
 	o     Options
-	table []route
+	table *table
 	http  *fasthttp.Server
 	ready atomic.Pointer[serving]
 
@@ -57,11 +62,17 @@ type Server struct {
 	started  time.Time
 
 	stopping atomic.Bool
-	stop     context.Context
-	halt     context.CancelFunc
-	streams  streams
-	uploads  sync.WaitGroup
-	metric   *metrics
+	// stop ends when the server begins to shut down, with errStopping; writes
+	// that are on their way go on until cut ends, when the time for that is up.
+	stop context.Context
+	halt context.CancelCauseFunc
+	cut  context.Context
+	drop context.CancelFunc
+
+	open    *registry
+	running onceKeys
+	ids     ids
+	metric  *metrics
 }
 
 // serving is what there is once the database is open.
@@ -93,16 +104,19 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, table: routes(), started: time.Now()}
-	s.stop, s.halt = context.WithCancel(context.Background())
-	s.streams.idle.L = &s.streams.mu
+	s := &Server{o: o, table: newTable(routes()), started: time.Now()}
+	s.stop, s.halt = context.WithCancelCause(context.Background())
+	s.cut, s.drop = context.WithCancel(context.Background())
+	s.open = newRegistry()
+	s.ids.run = strconv.FormatUint(rand.Uint64(), 36)
 	s.metric = newMetrics(s)
 	s.http = &fasthttp.Server{
 		Handler: s.serve, Name: "", NoDefaultServerHeader: true, NoDefaultContentType: true,
 		StreamRequestBody: true, DisablePreParseMultipartForm: true,
 		// Bodies are counted by those who read them: with StreamRequestBody this
-		// only says how much of a body is read before the handler runs.
-		MaxRequestBodySize: 64 << 10, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
+		// only says for how much of a body fasthttp waits before the handler runs.
+		// A client that is to be refused should not have to send more.
+		MaxRequestBodySize: 1, ExpectHandler: s.expect, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
 		IdleTimeout: DefaultIdleTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		Concurrency: o.MaxConns, CloseOnShutdown: true, TCPKeepalive: true,
 		Logger: quietLogger{o.Logger}, ErrorHandler: s.badRequest,
@@ -120,26 +134,28 @@ func (s *Server) SetDB(db *engine.DB) {
 }
 
 // Serve accepts connections until Shutdown. It returns nil after that.
-func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(trackingListener{ln}) }
+func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(listener{ln}) }
 
 // Shutdown ends the server: new requests are refused, uploads end after the last
 // line that was taken, streams are closed with what clients need to resume, and
 // what is left is cut off when ctx ends. It may be called once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
-	s.halt()
-	done := make(chan struct{})
-	go func() {
-		s.uploads.Wait()
-		s.streams.wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.streams.closeAll()
+	s.halt(errStopping)
+	defer s.drop()
+	if !s.open.drain(ctx) {
+		s.drop()
+		s.open.cutAll()
+		// What was cut off ends by itself now.
+		late, cancel := context.WithTimeout(context.Background(), cutGrace)
+		defer cancel()
+		s.open.drain(late)
+		ctx = late
 	}
 	err := s.http.ShutdownWithContext(ctx)
+	if !s.open.drain(ctx) { // what began in the last moment
+		s.open.cutAll()
+	}
 	if r := s.ready.Load(); r != nil {
 		r.hub.Close()
 	}
@@ -147,70 +163,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil // what would not end was cut off; that is no failure
 	}
 	return err
-}
-
-// streams is the server's own registry of hijacked connections: fasthttp neither
-// counts nor closes them.
-type streams struct {
-	mu   sync.Mutex
-	open map[*stream]struct{}
-	idle sync.Cond
-}
-
-func (st *streams) add(conn *stream, most int) bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if len(st.open) >= most {
-		return false
-	}
-	if st.open == nil {
-		st.open = map[*stream]struct{}{}
-	}
-	st.open[conn] = struct{}{}
-	return true
-}
-
-func (st *streams) remove(conn *stream) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	delete(st.open, conn)
-	if len(st.open) == 0 {
-		st.idle.Broadcast()
-	}
-}
-
-func (st *streams) count() int {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return len(st.open)
-}
-
-func (st *streams) wait() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for len(st.open) > 0 {
-		st.idle.Wait()
-	}
-}
-
-func (st *streams) closeAll() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for one := range st.open {
-		one.raw.Close()
-	}
-}
-
-// cutRevoked ends the streams of keys that do not hold any more.
-func (st *streams) cutRevoked(valid func(keyID string) bool) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for one := range st.open {
-		if one.keyID != "" && !valid(one.keyID) {
-			one.cancel()
-			one.raw.Close()
-		}
-	}
 }
 
 // keyCheckEvery is how often open streams are held against the keys. A revoked
@@ -225,7 +177,8 @@ func (s *Server) watchKeys(db *engine.DB) {
 		case <-s.stop.Done():
 			return
 		case <-t.C:
-			s.streams.cutRevoked(func(id string) bool { return db.KeyValid(id, s.o.Now()) })
+			now := s.o.Now()
+			s.open.endRevoked(now, func(id string) bool { return db.KeyValid(id, now) })
 		}
 	}
 }
@@ -248,5 +201,5 @@ func (s *Server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 type quietLogger struct{ log *slog.Logger }
 
 func (l quietLogger) Printf(format string, args ...any) {
-	l.log.Debug("http", "note", sprintf(format, args...))
+	l.log.Debug("http", "note", fmt.Sprintf(format, args...))
 }

@@ -9,72 +9,104 @@ import (
 	"github.com/arrwdb/arrwdb/change"
 )
 
-// A stream is a live answer on a hijacked connection.
+// A stream is a live answer on a hijacked connection. One goroutine writes.
 type stream struct {
 	s       *Server
-	conn    net.Conn
-	raw     net.Conn // below fasthttp's
-	keyID   string
+	raw     *conn
+	conn    net.Conn // raw behind what fasthttp has read ahead
 	chunked bool
-	first   []byte // the head, until it has gone out with the first bytes
+	head    []byte // the head of the answer, until it has gone out with the first bytes
+	cors    string // header lines that a page of another origin needs
 	ctx     context.Context
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    <-chan struct{}
+	// patience returns how long the client may take to accept something.
+	patience func() time.Time
+}
+
+func inWriteTimeout() time.Time { return time.Now().Add(writeTimeout) }
+
+// hijackOptions say how a connection is taken over.
+type hijackOptions struct {
+	contentType string
+	headers     string // further header lines, each with its end
+	chunked     bool   // the answer's end can be told from a failure
+	reads       bool   // run reads the request's body itself
 }
 
 // hijack takes the connection over and answers 200 with a live stream that run
-// writes. headers are further header lines, each with its end. After it returns
-// without error the request's context must not be touched any more.
-func (c *call) hijack(contentType, headers string, chunked bool, run func(*stream)) error {
-	s := c.s
-	if s.streams.count() >= s.o.MaxStreams {
-		return change.Errorf(change.Overloaded, "%d live streams are open, the limit is %d", s.o.MaxStreams, s.o.MaxStreams)
-	}
-	head := "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\nConnection: close\r\nDate: " + time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") +
-		"\r\nX-Request-Id: " + c.requestID() + "\r\n" + headers
-	for _, h := range []string{"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"} {
-		if v := c.ctx.Response.Header.Peek(h); len(v) > 0 {
-			head += h + ": " + string(v) + "\r\n"
-		}
-	}
-	keyID := ""
+// writes. After it returns without error the request's context is run's.
+//
+// The connection is closed when run has returned: nothing tells an SSE client's
+// disconnect but reading, and what was read ahead could be its next request.
+func (c *call) hijack(o hijackOptions, run func(*stream)) error {
+	s, raw := c.s, rawConn(c.ctx.Conn())
+	cors := c.corsLines()
+	st := &stream{s: s, raw: raw, head: c.streamHead(&o, cors), cors: cors, chunked: o.chunked, patience: inWriteTimeout}
+	st.ctx, st.cancel = context.WithCancelCause(s.stop)
+	st.done = st.ctx.Done()
+	me := &open{stream: true, end: func(why *change.Error) { st.cancel(why) }, cut: func() { raw.Close() }}
 	if c.key != nil {
-		keyID = c.key.ID
+		me.keyID = c.key.ID
+	}
+	if !s.open.add(me, s.o.MaxStreams) {
+		st.cancel(nil)
+		return change.Errorf(change.Overloaded, "%d live streams are open, which is the limit", s.o.MaxStreams)
 	}
 	c.ctx.HijackSetNoResponse(true)
-	c.ctx.Hijack(func(conn net.Conn) {
-		st := &stream{s: s, conn: conn, raw: unwrap(conn), keyID: keyID}
-		st.ctx, st.cancel = context.WithCancel(s.stop)
-		st.done = st.ctx.Done()
-		defer st.cancel()
-		if !s.streams.add(st, s.o.MaxStreams) {
+	c.ctx.Hijack(func(hijacked net.Conn) {
+		st.conn = hijacked
+		defer s.open.remove(me)
+		defer st.cancel(nil)
+		// Closed here, since fasthttp gives the read buffer to another connection
+		// once this function has returned: nobody may be reading by then.
+		defer raw.Close()
+		if o.reads {
+			run(st)
 			return
 		}
-		defer s.streams.remove(st)
-		conn.SetDeadline(time.Time{})
 		watched := make(chan struct{})
 		go func() {
 			defer close(watched)
 			st.watch()
 		}()
-		// The connection is fasthttp's again when this returns: nobody may read it
-		// any more.
-		defer func() {
-			conn.SetReadDeadline(time.Unix(1, 0))
-			<-watched
-		}()
-		st.chunked = chunked
-		if chunked {
-			head += "Transfer-Encoding: chunked\r\n"
-		}
-		st.first = []byte(head + "\r\n")
 		run(st)
-		if st.first != nil {
+		if st.head != nil {
 			st.write(nil)
 		}
+		raw.Close()
+		<-watched
 	})
 	return nil
 }
+
+// corsLines returns what authorise has said to a page of another origin.
+func (c *call) corsLines() string {
+	var b []byte
+	for _, h := range []string{"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"} {
+		if v := c.ctx.Response.Header.Peek(h); len(v) > 0 {
+			b = append(append(append(append(b, h...), ": "...), v...), "\r\n"...)
+		}
+	}
+	return string(b)
+}
+
+func (c *call) streamHead(o *hijackOptions, cors string) []byte {
+	if o.chunked && !c.ctx.Request.Header.IsHTTP11() {
+		o.chunked = false
+	}
+	b := append(make([]byte, 0, 512), "HTTP/1.1 200 OK\r\nContent-Type: "...)
+	b = append(append(b, o.contentType...), "\r\nConnection: close\r\nDate: "...)
+	b = time.Now().UTC().AppendFormat(b, httpTime)
+	b = append(append(b, "\r\nX-Request-Id: "...), c.requestID()...)
+	b = append(append(append(b, "\r\n"...), o.headers...), cors...)
+	if o.chunked {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+const httpTime = "Mon, 02 Jan 2006 15:04:05 GMT"
 
 // watch notices that the client has gone: nothing else would tell before a write
 // fails, seconds later. It ends with the connection.
@@ -82,7 +114,7 @@ func (st *stream) watch() {
 	var b [256]byte
 	for {
 		if _, err := st.conn.Read(b[:]); err != nil {
-			st.cancel()
+			st.cancel(err)
 			return
 		}
 	}
@@ -98,50 +130,29 @@ func (st *stream) gone() bool {
 	}
 }
 
-// write sends b, with a deadline of its own. It reports false where the client
-// accepts nothing any more.
+// write sends b. It reports false where the client accepts nothing any more.
 func (st *stream) write(b []byte) bool {
-	if err := st.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return false
+	bufs := make(net.Buffers, 0, 5)
+	if st.head != nil {
+		bufs = append(bufs, st.head)
+		st.head = nil
 	}
-	bufs := make(net.Buffers, 0, 4)
-	if st.first != nil {
-		bufs = append(bufs, st.first)
-		st.first = nil
+	if len(b) > 0 {
+		if st.chunked {
+			bufs = append(bufs, append(strconv.AppendInt(nil, int64(len(b)), 16), crlf...), b, crlf)
+		} else {
+			bufs = append(bufs, b)
+		}
 	}
-	if st.chunked && len(b) > 0 {
-		bufs = append(bufs, strconv.AppendInt(nil, int64(len(b)), 16), crlf, b, crlf)
-	} else if len(b) > 0 {
-		bufs = append(bufs, b)
-	}
-	if len(bufs) == 1 {
-		_, err := st.conn.Write(bufs[0])
-		return err == nil
-	}
-	_, err := bufs.WriteTo(st.raw)
-	return err == nil
-}
-
-// unwrap returns the connection below fasthttp's, so that several buffers go out
-// in one system call. Only reading goes through fasthttp's buffer.
-func unwrap(conn net.Conn) net.Conn {
-	if u, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
-		conn = u.UnsafeConn()
-	}
-	if t, ok := conn.(*trackedConn); ok {
-		conn = t.Conn
-	}
-	return conn
+	return writeBuffers(st.raw, bufs, st.patience) == nil
 }
 
 var crlf = []byte("\r\n")
 
 // end finishes a chunked stream: only a whole one has a final chunk.
-func (st *stream) end() {
-	if st.first != nil && !st.write(nil) {
-		return
+func (st *stream) end() bool {
+	if st.head != nil && !st.write(nil) {
+		return false
 	}
-	if st.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) == nil {
-		_, _ = st.conn.Write([]byte("0\r\n\r\n"))
-	}
+	return !st.chunked || writeBuffers(st.raw, net.Buffers{[]byte("0\r\n\r\n")}, st.patience) == nil
 }
