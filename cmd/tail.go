@@ -52,15 +52,20 @@ func (a *app) tail(ctx context.Context, f *tailFlags) error {
 	if offline {
 		return a.tailDirectory(f)
 	}
-	last := ""
+	last, broken := "", false
 	o := client.EventOptions{From: f.from, After: f.after, Types: f.types, Libraries: f.libraries, Filter: f.filter, Include: f.include, Marks: true,
 		Connected: func(position string) {
-			if last != "" {
+			if broken {
 				a.message("connected again, going on after %s", position)
 			}
-			last = position
+			last, broken = position, false
 		},
-		Lost: func(err error, position string) { a.message("connection lost (%v); trying again", err) },
+		Lost: func(err error, _ string) {
+			if !broken {
+				a.message("connection lost (%v); trying again", err)
+			}
+			broken = true
+		},
 	}
 	for e, err := range f.client().Events(ctx, o) {
 		if err != nil {

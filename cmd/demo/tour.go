@@ -95,9 +95,7 @@ func (t *tour) tour(ctx context.Context) error {
 	reading, stop := context.WithCancel(ctx)
 	t.feed = &follower{
 		show: func(e client.Event) { t.event(t.Line(e)) },
-		lost: func(_ error, after uint64, _ string) {
-			t.say("feed    connection lost; the last event was seq %s", number(after))
-		},
+		lost: func(after uint64) { t.say("feed    connection lost; the last event was seq %s", number(after)) },
 		back: func(pos string) { t.say("feed    connected again, goes on after %s", pos) },
 	}
 	for i, step := range []func(context.Context) error{t.serve, func(ctx context.Context) error { return t.create(ctx, reading) }, t.load, t.crash, t.check} {
