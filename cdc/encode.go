@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -278,13 +279,20 @@ func (e *encoder) library(r *change.Record, c *change.LibraryChange, include Inc
 	if r.Kind == change.LibraryCreated {
 		e.buf = append(e.buf, "null"...)
 	} else {
-		e.buf = append(e.buf, `{"seq":`...)
+		before := c.PrevSettings
+		if before == nil && gone {
+			before = c.Settings
+		}
+		var former struct {
+			Name     string          `json:"name"`
+			Metadata json.RawMessage `json:"metadata"`
+		}
+		_ = json.Unmarshal(before, &former) // settings of another form show an empty name
+		e.buf = docjson.AppendString(append(e.buf, `{"title":`...), former.Name)
+		e.buf = docjson.AppendMetadata(append(e.buf, `,"metadata":`...), former.Metadata)
+		e.buf = append(e.buf, `,"seq":`...)
 		e.buf = strconv.AppendUint(e.buf, c.PrevSeq, 10)
 		if include != IncludeNone {
-			before := c.PrevSettings
-			if before == nil && gone {
-				before = c.Settings
-			}
 			e.buf = append(e.buf, `,"library":`...)
 			e.orNull(before)
 		}

@@ -2,32 +2,17 @@ package cmd
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/arrwdb/arrwdb/client"
 	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/httpd"
 )
-
-// openDirectory opens a database that no server holds.
-func (a *app) openDirectory(data string, create bool) (*engine.DB, error) {
-	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return engine.Open(data, engine.Options{Create: create, Logger: logger, CheckpointInterval: -1})
-}
-
-// withDirectory runs fn on a database that no server holds.
-func (a *app) withDirectory(data string, create bool, fn func(*engine.DB) error) error {
-	db, err := a.openDirectory(data, create)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fn(db), db.Close())
-}
 
 func (a *app) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Create, list and revoke API keys", Args: cobra.NoArgs,
@@ -37,11 +22,19 @@ func (a *app) keysCommand() *cobra.Command {
 }
 
 func (a *app) keysCreate() *cobra.Command {
-	var data, role, name, expires string
+	var role, name, expires string
 	var libraries []string
+	var p *place
 	cmd := &cobra.Command{Use: "create", Short: "Create an API key; it is shown this once", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		if role != engine.RoleRead && role != engine.RoleWrite && role != engine.RoleAdmin {
 			return usagef("--role %q is not read, write or admin", role)
+		}
+		offline, err := p.offline()
+		if err != nil {
+			return err
+		}
+		if !offline {
+			return a.createKeyOnServer(cmd.Context(), p, client.KeySpec{Name: name, Role: role, Libraries: libraries, Expires: expires})
 		}
 		spec := engine.KeySpec{Name: name, Role: role, Libraries: libraries}
 		if expires != "" {
@@ -51,9 +44,9 @@ func (a *app) keysCreate() *cobra.Command {
 			}
 			spec.ExpiresAt = &at
 		}
-		return a.withDirectory(data, true, func(db *engine.DB) error { return a.createKey(cmd.Context(), db, spec) })
+		return a.withDirectory(p.data, true, func(db *engine.DB) error { return a.createKey(cmd.Context(), db, spec) })
 	}}
-	cmd.Flags().StringVar(&data, "data", defaultData, "data directory; a database is made where there is none")
+	p = a.placeFlags(cmd, true)
 	cmd.Flags().StringVar(&role, "role", "", "read, write or admin")
 	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
 	cmd.Flags().StringVar(&expires, "expires", "", "a duration from now, or an RFC 3339 time")
@@ -66,15 +59,34 @@ func (a *app) createKey(ctx context.Context, db *engine.DB, spec engine.KeySpec)
 	if err != nil {
 		return err
 	}
+	return a.showKey(createdKey{key, secret})
+}
+
+// A createdKey is a key with its secret.
+type createdKey struct {
+	engine.Key
+	Secret string `json:"key"`
+}
+
+func (a *app) showKey(k createdKey) error {
 	if a.wantsJSON() {
-		return a.json(struct {
-			engine.Key
-			Secret string `json:"key"`
-		}{key, secret})
+		return a.json(k)
 	}
-	fmt.Fprintln(a.out, secret)
-	fmt.Fprintf(a.err, "key %s, role %s, %s; it is not shown again\n", key.ID, key.Role, librariesText(key.Libraries))
+	fmt.Fprintln(a.out, k.Secret)
+	a.message("key %s, role %s, %s; it is not shown again", k.ID, k.Role, librariesText(k.Libraries))
 	return nil
+}
+
+func (a *app) createKeyOnServer(ctx context.Context, p *place, spec client.KeySpec) error {
+	raw, err := p.client().CreateKey(ctx, spec)
+	if err != nil {
+		return err
+	}
+	var k createdKey
+	if err := json.Unmarshal(raw, &k); err != nil {
+		return err
+	}
+	return a.showKey(k)
 }
 
 func librariesText(libs []string) string {
@@ -85,40 +97,72 @@ func librariesText(libs []string) string {
 }
 
 func (a *app) keysList() *cobra.Command {
-	var data string
-	cmd := &cobra.Command{Use: "list", Short: "List the API keys", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		return a.withDirectory(data, false, func(db *engine.DB) error {
-			if a.wantsJSON() {
-				return a.json(map[string]any{"keys": db.Keys()})
+	var p *place
+	cmd := &cobra.Command{Use: "list", Short: "List the API keys", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		keys, err := p.keys(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if a.wantsJSON() {
+			return a.json(map[string]any{"keys": keys})
+		}
+		for _, k := range keys {
+			expires := "never expires"
+			if k.ExpiresAt != nil {
+				expires = "expires " + k.ExpiresAt.Format(time.RFC3339)
 			}
-			for _, k := range db.Keys() {
-				expires := "never expires"
-				if k.ExpiresAt != nil {
-					expires = "expires " + k.ExpiresAt.Format(time.RFC3339)
-				}
-				fmt.Fprintf(a.out, "%s  %-5s  %s  %s  %s\n", k.ID, k.Role, librariesText(k.Libraries), expires, k.Name)
-			}
-			return nil
-		})
+			fmt.Fprintf(a.out, "%s  %-5s  %s  %s  %s\n", k.ID, k.Role, librariesText(k.Libraries), expires, k.Name)
+		}
+		return nil
 	}}
-	cmd.Flags().StringVar(&data, "data", defaultData, "data directory")
+	p = a.placeFlags(cmd, true)
 	return cmd
 }
 
-func (a *app) keysRevoke() *cobra.Command {
-	var data string
-	cmd := &cobra.Command{Use: "revoke ID", Short: "End an API key for good", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		return a.withDirectory(data, false, func(db *engine.DB) error {
-			if err := db.RevokeKey(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			if a.wantsJSON() {
-				return a.json(map[string]string{"id": args[0]})
-			}
-			fmt.Fprintln(a.out, args[0])
+func (p *place) keys(ctx context.Context) ([]engine.Key, error) {
+	offline, err := p.offline()
+	if err != nil {
+		return nil, err
+	}
+	if offline {
+		var keys []engine.Key
+		err := p.a.withDirectory(p.data, false, func(db *engine.DB) error {
+			keys = db.Keys()
 			return nil
 		})
+		return keys, err
+	}
+	raw, err := p.client().Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Keys []engine.Key }
+	err = json.Unmarshal(raw, &list)
+	return list.Keys, err
+}
+
+func (a *app) keysRevoke() *cobra.Command {
+	var p *place
+	cmd := &cobra.Command{Use: "revoke ID", Short: "End an API key for good", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		offline, err := p.offline()
+		if err != nil {
+			return err
+		}
+		revoke := p.client().RevokeKey
+		if offline {
+			revoke = func(ctx context.Context, id string) error {
+				return a.withDirectory(p.data, false, func(db *engine.DB) error { return db.RevokeKey(ctx, id) })
+			}
+		}
+		if err := revoke(cmd.Context(), args[0]); err != nil {
+			return err
+		}
+		if a.wantsJSON() {
+			return a.json(map[string]string{"id": args[0]})
+		}
+		fmt.Fprintln(a.out, args[0])
+		return nil
 	}}
-	cmd.Flags().StringVar(&data, "data", defaultData, "data directory")
+	p = a.placeFlags(cmd, true)
 	return cmd
 }

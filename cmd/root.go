@@ -59,18 +59,23 @@ func exitCode(err error) int {
 
 // An app is one run of the program.
 type app struct {
-	in          io.Reader
-	out, err    io.Writer
-	config      string
-	output      string
-	interrupted context.Context
+	in       io.Reader
+	out, err io.Writer
+	config   string
+	output   string
+	origins  map[string]origin // of the settings that no flag gives
 }
 
-// Main runs the program and returns its exit code.
+// Main runs the program and returns its exit code. SIGINT and SIGTERM end it in
+// good order.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: in, out: out, err: errOut, interrupted: ctx}
+	return run(ctx, args, in, out, errOut)
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -82,7 +87,10 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 
 // commands is the list of verbs.
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{a.serveCommand(), a.keysCommand(), a.logCommand(), a.verifyCommand(), a.versionCommand()}
+	return []*cobra.Command{
+		a.serveCommand(), a.demoCommand(), a.importCommand(), a.exportCommand(), a.tailCommand(), a.statusCommand(),
+		a.keysCommand(), a.logCommand(), a.verifyCommand(), a.benchCommand(), a.versionCommand(),
+	}
 }
 
 func (a *app) root() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,6 +33,7 @@ type serveFlags struct {
 	pprof           string
 	logLevel        string
 	cacheBytes      int64
+	endWithStdin    bool
 }
 
 const (
@@ -55,6 +57,7 @@ func (a *app) serveCommand() *cobra.Command {
 	fl.StringVar(&f.pprof, "pprof", "", "address for Go's profiles, for example 127.0.0.1:6060")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.Int64Var(&f.cacheBytes, "cache-bytes", engine.DefaultCacheBytes, "bytes of the store's block cache")
+	fl.BoolVar(&f.endWithStdin, "end-with-stdin", false, "end in good order when standard input ends: for a program that runs a server of its own")
 	return cmd
 }
 
@@ -64,6 +67,9 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		return usagef("--log-level %q is not debug, info, warn or error", f.logLevel)
 	}
 	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	if f.endWithStdin {
+		ctx = a.untilStdinEnds(ctx)
+	}
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
 		return usagef("--listen %q is not HOST:PORT: %v", f.listen, err)
@@ -103,6 +109,17 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	defer cancel()
 	err = s.Shutdown(stop)
 	return errors.Join(err, db.Close())
+}
+
+// untilStdinEnds returns a context that also ends with standard input, as it does
+// when the process at its other end is gone, however that ended.
+func (a *app) untilStdinEnds(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, a.in)
+		cancel()
+	}()
+	return ctx
 }
 
 // prepare takes over the first key and refuses to serve strangers without one.

@@ -17,6 +17,24 @@ func envName(flag string) string {
 	return "ARRWDB_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// An origin says where a setting comes from; the higher one wins.
+type origin int
+
+const (
+	fromDefault origin = iota
+	fromFile
+	fromEnvironment
+	fromFlag
+)
+
+// origin returns where a setting of the command comes from.
+func (a *app) origin(flag string, cmd *cobra.Command) origin {
+	if cmd.Flags().Changed(flag) {
+		return fromFlag
+	}
+	return a.origins[flag]
+}
+
 // settings fills in what flags do not say: from ARRWDB_* variables, then from
 // the settings file.
 func (a *app) settings(cmd *cobra.Command, _ []string) error {
@@ -27,6 +45,7 @@ func (a *app) settings(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	a.origins = map[string]origin{}
 	known := map[string]bool{}
 	allFlags(cmd.Root(), known)
 	names := make([]string, 0, len(file))
@@ -47,12 +66,14 @@ func (a *app) settings(cmd *cobra.Command, _ []string) error {
 			if e := f.Value.Set(v); e != nil {
 				err = usagef("%s: %v", envName(f.Name), e)
 			}
+			a.origins[f.Name] = fromEnvironment
 			return
 		}
 		if s, ok := file[f.Name]; ok {
 			if e := f.Value.Set(s.value); e != nil {
 				err = usagef("%s, line %d: %s: %v", a.config, s.line, f.Name, e)
 			}
+			a.origins[f.Name] = fromFile
 		}
 	})
 	if err == nil && a.output != "text" && a.output != "json" {

@@ -59,6 +59,7 @@ type DB struct {
 	tasks  sync.WaitGroup
 
 	sources sourceLocks
+	counts  publishedCounts
 
 	lineage  change.Lineage
 	recovery Recovery
@@ -210,6 +211,7 @@ func (db *DB) applyCommit(recs []change.Record, end wal.End) error {
 			return err
 		}
 	}
+	db.counts.add(recs)
 	c.records = nil
 	db.appliedTicket.Add(1)
 	db.show(visibleState{Stamp: end.Stamp, chain: end.Chain})

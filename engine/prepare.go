@@ -17,7 +17,7 @@ import (
 const (
 	MaxDimension     = 16_384
 	MaxMetadataBytes = 1 << 20
-	MaxTitleBytes    = 64 << 10
+	MaxTitleBytes    = 1 << 20
 	MaxChunks        = 100_000 // of one document
 )
 

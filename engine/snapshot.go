@@ -92,7 +92,9 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 	if err != nil {
 		return nil, internalError(err)
 	}
-	lib.Stats.DiskBytes = s.db.diskBytes(row.Num)
+	if row.Chunks > 0 || row.Dead > 0 {
+		lib.Stats.DiskBytes = s.db.diskBytes(row.Num)
+	}
 	lib.Stats.MemoryBytes = 0 // there is no index in memory yet
 	lib.Stats.IndexedChunks, lib.Stats.IndexSeq = lib.Stats.Chunks, row.LastSeq
 	return lib, nil

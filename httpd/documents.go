@@ -519,7 +519,7 @@ type batchOperation struct {
 
 func (c *call) batch() error {
 	var req struct {
-		Operations *[]batchOperation `json:"operations"`
+		Operations *[]json.RawMessage `json:"operations"`
 	}
 	body, err := c.body()
 	if err != nil {
@@ -533,7 +533,7 @@ func (c *call) batch() error {
 	}
 	g := &engine.Group{Atomic: true}
 	for i := range *req.Operations {
-		op, err := c.batchOp(&(*req.Operations)[i])
+		op, err := c.batchOp((*req.Operations)[i])
 		if err != nil {
 			e := *asError(err)
 			if e.Field != "" {
@@ -576,7 +576,11 @@ func (c *call) batch() error {
 	return c.raw(status, b)
 }
 
-func (c *call) batchOp(o *batchOperation) (*engine.Op, error) {
+func (c *call) batchOp(raw json.RawMessage) (*engine.Op, error) {
+	o := new(batchOperation)
+	if err := decodeStrict(raw, o); err != nil {
+		return nil, err
+	}
 	op := &engine.Op{Library: c.vars[0], ID: o.ID}
 	if len(o.IfMatch) > 0 && string(o.IfMatch) != "null" {
 		seq, err := parseETag("if_match", strings.ReplaceAll(string(bytes.Trim(o.IfMatch, `"`)), `\"`, ""))

@@ -44,7 +44,7 @@ func viewLibrary(l *engine.Library) *libraryView {
 }
 
 func timeText(micros int64) string {
-	return time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.000000Z")
+	return time.UnixMicro(micros).UTC().Format(time.RFC3339Nano)
 }
 
 func (c *call) createLibrary() error {

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"sync"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -54,6 +55,13 @@ func (c *call) replay(r *engine.Receipt) error {
 		p.Seq, p.HasCheck = r.Replayed.Seq, false
 	}
 	c.saw(p)
+	var doc struct {
+		Seq     uint64  `json:"seq"`
+		Library *string `json:"library_id"`
+	}
+	if json.Unmarshal(r.Replayed.Answer, &doc) == nil && doc.Library != nil {
+		c.setETag(doc.Seq)
+	}
 	return c.raw(r.Replayed.Status, r.Replayed.Answer)
 }
 

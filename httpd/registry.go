@@ -15,6 +15,7 @@ type open struct {
 	keyID string // the key that it was opened with, "" for none
 	// stream counts against Options.MaxStreams.
 	stream bool
+	feed   bool // it reads events
 	// end asks it to end in good order, with the reason; it may be called often.
 	end func(why *change.Error)
 	// cut closes its connection.
@@ -71,6 +72,18 @@ func (r *registry) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.streams
+}
+
+// subscribers counts the readers of events that were opened with a key.
+func (r *registry) subscribers(keyID string) (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for o := range r.open {
+		if o.feed && o.keyID == keyID {
+			n++
+		}
+	}
+	return n
 }
 
 // drain waits until nothing is open. It reports false where ctx ends first.

@@ -244,7 +244,7 @@ func TestValidID(t *testing.T) {
 }
 
 func TestAppendTime(t *testing.T) {
-	const layout = "2006-01-02T15:04:05.000000Z"
+	const layout = time.RFC3339Nano
 	for _, us := range []int64{0, 1, -1, 1_700_000_000_123_456, -86_400_000_000, -86_400_000_001, 253402300799_999999, -62135596800_000000} {
 		if got, want := string(docjson.AppendTime(nil, us)), time.UnixMicro(us).UTC().Format(layout); got != want {
 			t.Errorf("%d: got %s, want %s", us, got, want)

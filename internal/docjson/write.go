@@ -148,10 +148,15 @@ func AppendTime(dst []byte, micros int64) []byte {
 	dst = append2(dst, seconds/60%60)
 	dst = append(dst, ':')
 	dst = append2(dst, seconds%60)
-	dst = append(dst, '.')
-	dst = append2(dst, us/10000)
-	dst = append2(dst, us/100%100)
-	dst = append2(dst, us%100)
+	if us != 0 {
+		dst = append(dst, '.')
+		dst = append2(dst, us/10000)
+		dst = append2(dst, us/100%100)
+		dst = append2(dst, us%100)
+		for dst[len(dst)-1] == '0' {
+			dst = dst[:len(dst)-1]
+		}
+	}
 	return append(dst, 'Z')
 }
 

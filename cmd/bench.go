@@ -1,0 +1,71 @@
+package cmd
+
+import (
+	"errors"
+	"log/slog"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/arrwdb/arrwdb/bench"
+)
+
+// benchCommand returns "arrwdb bench", with a command for each workload.
+func (a *app) benchCommand() *cobra.Command {
+	e := &bench.Env{}
+	var only string
+	var uploadMB int64
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure the log, ingest and the feed on this machine",
+		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
+			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
+			"directory is measured in alternation with the repetitions and printed beside them.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return usagef("bench wal, bench ingest or bench feed") },
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&e.Dir, "dir", ".", "directory on the device to be measured")
+	f.Uint64Var(&e.Seed, "seed", 1, "seed of the documents")
+	f.IntVar(&e.Reps, "reps", 10, "repetitions of each case")
+	f.DurationVar(&e.Warmup, "warmup", 0, "warm-up of each case (default half of --duration)")
+	f.DurationVar(&e.Duration, "duration", 0, "length of a repetition (default 1s)")
+	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload; a replay has four times as many")
+	f.Int64Var(&uploadMB, "upload-mb", 300, "MB of the upload whose memory is measured")
+	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
+	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
+	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
+	f.BoolVarP(&verbose, "verbose", "v", false, "say more on standard error")
+	for _, w := range bench.Workloads() {
+		c.AddCommand(&cobra.Command{
+			Use:   w.Name(),
+			Short: w.Doc(),
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				if only != "" {
+					re, err := regexp.Compile(only)
+					if err != nil {
+						return usagef("--only: %v", err)
+					}
+					e.Only = re
+				}
+				e.UploadBytes = uploadMB * 1_000_000
+				level := slog.LevelInfo
+				if verbose {
+					level = slog.LevelDebug
+				}
+				e.Logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+				report, err := bench.Run(c.Context(), w, e)
+				switch {
+				case report == nil || len(report.Cases) == 0:
+					return err
+				case a.wantsJSON():
+					return errors.Join(err, a.json(report))
+				}
+				return errors.Join(err, report.WriteTable(a.out))
+			},
+		})
+	}
+	return c
+}
