@@ -73,7 +73,7 @@ func (c *call) streamEvents() error {
 		return e
 	}
 	epoch, earliest := c.db.Lineage().Current(), c.db.EarliestSeq()
-	err = c.hijack(hijackOptions{contentType: "text/event-stream", headers: "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"}, func(st *stream) {
+	err = c.hijack(hijackOptions{contentType: "text/event-stream", feed: true, headers: "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"}, func(st *stream) {
 		if e != nil {
 			st.write(cdc.AppendReset(nil, problemJSON(e, id, nil)))
 			return
@@ -259,7 +259,7 @@ func (c *call) eventPage(cur *cdc.Cursor, limit int, wait time.Duration) error {
 func (c *call) eventLines(cur *cdc.Cursor, limit int, follow bool, heartbeat time.Duration) error {
 	id := c.requestID()
 	head := "Cache-Control: no-store\r\n" + c.seqHeaders()
-	err := c.hijack(hijackOptions{contentType: "application/x-ndjson", headers: head, chunked: true}, func(st *stream) {
+	err := c.hijack(hijackOptions{contentType: "application/x-ndjson", headers: head, chunked: true, feed: true}, func(st *stream) {
 		defer cur.Close()
 		buf := make([]byte, 0, feedBatchBytes+64<<10)
 		stop := cur.Head()
@@ -320,7 +320,7 @@ func (c *call) eventStats() error {
 	published, byType := c.db.Published(c.scope())
 	if c.scope() != nil {
 		// Totals over all libraries would tell of foreign ones.
-		st.Subscribers, st.Delivered = int64(c.s.open.countKey(c.key.ID)), 0
+		st.Subscribers, st.Delivered = c.s.open.subscribers(c.key.ID), 0
 	}
 	out := struct {
 		Head        uint64            `json:"head_seq"`

@@ -234,6 +234,7 @@ type summaryView struct {
 	Errors     []ingest.LineError `json:"errors"`
 	Truncated  bool               `json:"errors_truncated"`
 	TookMS     float64            `json:"took_ms"`
+	Position   *change.Position   `json:"position,omitempty"`
 	Problem    map[string]any     `json:"problem,omitempty"`
 }
 
@@ -242,6 +243,9 @@ func summaryJSON(sum *ingest.Summary, typ, requestID string) []byte {
 		Complete: sum.Complete, Errors: sum.Errors, Truncated: sum.ErrorsTruncated, TookMS: float64(sum.Took.Microseconds()) / 1000}
 	if sum.FirstSeq != 0 {
 		v.FirstSeq, v.LastSeq = &sum.FirstSeq, &sum.LastSeq
+	}
+	if typ != "" {
+		v.Position = &sum.Position
 	}
 	if v.Errors == nil {
 		v.Errors = []ingest.LineError{}

@@ -15,6 +15,7 @@ type open struct {
 	keyID string // the key that it was opened with, "" for none
 	// stream counts against Options.MaxStreams.
 	stream bool
+	feed   bool // it reads events
 	// end asks it to end in good order, with the reason; it may be called often.
 	end func(why *change.Error)
 	// cut closes its connection.
@@ -73,12 +74,12 @@ func (r *registry) count() int {
 	return r.streams
 }
 
-// countKey returns how many streams one key has open.
-func (r *registry) countKey(id string) (n int) {
+// subscribers counts the readers of events that were opened with a key.
+func (r *registry) subscribers(keyID string) (n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for o := range r.open {
-		if o.stream && o.keyID == id {
+		if o.feed && o.keyID == keyID {
 			n++
 		}
 	}

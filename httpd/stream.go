@@ -32,6 +32,7 @@ type hijackOptions struct {
 	headers     string // further header lines, each with its end
 	chunked     bool   // the answer's end can be told from a failure
 	reads       bool   // run reads the request's body itself
+	feed        bool   // it is a reader of events
 }
 
 // hijack takes the connection over and answers 200 with a live stream that run
@@ -45,7 +46,7 @@ func (c *call) hijack(o hijackOptions, run func(*stream)) error {
 	st := &stream{s: s, raw: raw, head: c.streamHead(&o, cors), cors: cors, chunked: o.chunked, patience: inWriteTimeout}
 	st.ctx, st.cancel = context.WithCancelCause(s.stop)
 	st.done = st.ctx.Done()
-	me := &open{stream: true, end: func(why *change.Error) { st.cancel(why) }, cut: func() { raw.Close() }}
+	me := &open{stream: true, feed: o.feed, end: func(why *change.Error) { st.cancel(why) }, cut: func() { raw.Close() }}
 	if c.key != nil {
 		me.keyID = c.key.ID
 	}
