@@ -291,6 +291,9 @@ func (c *call) eventLines(cur *cdc.Cursor, limit int, follow bool, heartbeat tim
 			if !batch.Caught {
 				continue
 			}
+			if st.head != nil && !st.write(nil) { // the client waits for the status
+				return
+			}
 			timer.Reset(heartbeat)
 			select {
 			case <-changed:
