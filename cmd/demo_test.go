@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,31 @@ func TestDemo(t *testing.T) {
 	contains(t, out, "✓ 5,000 documents sent, 5,000 there", "✓ events 1 to 5,001: each once, in order", "kill -9", "connected again", "curl ")
 	if strings.Contains(out, "\x1b[") {
 		t.Error("colours without a terminal")
+	}
+	if left, _ := filepath.Glob(filepath.Join(temp, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Ctrl-C ends it in good order.
+func TestDemoEnds(t *testing.T) {
+	t.Setenv(beProgram, "1")
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	cmd := exec.Command(os.Args[0], "demo", "--listen", "127.0.0.1:0")
+	out := newWatch(regexp.MustCompile(`(Ctrl-C ends it)`))
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait(); out.end() }()
+	<-out.found
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("%v\n%s", err, out.text())
 	}
 	if left, _ := filepath.Glob(filepath.Join(temp, "*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -127,8 +128,15 @@ func eventLine(e *client.Event) string {
 	return line
 }
 
+// clipText makes one short line of a text. What a terminal would act on is
+// replaced: texts come from whoever wrote the document.
 func clipText(s string, n int) string {
-	r := []rune(strings.Join(strings.Fields(s), " "))
+	r := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " ")))
 	if len(r) > n {
 		r = append(r[:n-1], '…')
 	}

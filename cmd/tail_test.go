@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/arrwdb/arrwdb/client"
 )
 
 func TestTail(t *testing.T) {
@@ -76,4 +78,14 @@ func TestTailSurvivesRestarts(t *testing.T) {
 	if r := do(t, "", "tail", "--server", "http://127.0.0.1:1"); r.code != exitFailed {
 		t.Errorf("nobody there: exit %d", r.code)
 	}
+}
+
+func TestEventLine(t *testing.T) {
+	e := client.Event{Seq: 7, Type: "document.added", LibraryID: "l", Subject: "d",
+		Data: []byte(`{"title":"a \u001b[31m title","document":{"chunks":[{"text":"red \u001b[31m\n and long ` + strings.Repeat("x", 100) + `"}]}}`)}
+	line := eventLine(&e)
+	if strings.ContainsAny(line, "\x1b\n") || len(line) > 160 {
+		t.Errorf("%q", line)
+	}
+	contains(t, line, "l/d", "red", "…")
 }
