@@ -108,7 +108,12 @@ func (t *tour) tour(ctx context.Context) error {
 	}
 	stop()
 	<-t.feed.done
-	t.title("That took %.1f s. The server goes on at %s. Try, in another terminal:", time.Since(begin).Seconds(), t.srv.base())
+	t.title("That took %.1f s.", time.Since(begin).Seconds())
+	if t.Exit {
+		t.say("Without --exit the server goes on, and these work in another terminal:")
+	} else {
+		t.say("The server goes on at %s. Try, in another terminal:", t.srv.base())
+	}
 	return t.examples(ctx)
 }
 
