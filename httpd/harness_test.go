@@ -32,7 +32,13 @@ type world struct {
 
 func newWorld(t testing.TB, change func(*httpd.Options)) *world {
 	t.Helper()
-	db, err := engine.Open(t.TempDir(), engine.Options{Create: true})
+	return newWorldOn(t, engine.Options{}, change)
+}
+
+func newWorldOn(t testing.TB, eo engine.Options, change func(*httpd.Options)) *world {
+	t.Helper()
+	eo.Create = true
+	db, err := engine.Open(t.TempDir(), eo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,8 +311,7 @@ func (c *wire) event() map[string]string {
 			if m["event"] != "" {
 				return m
 			}
-			m = map[string]string{}
-			continue
+			continue // a bare retry, or a comment
 		}
 		k, v, _ := strings.Cut(line, ":")
 		m[k] = strings.TrimPrefix(v, " ")

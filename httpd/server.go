@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,7 @@ type Server struct {
 	started  time.Time
 
 	stopping atomic.Bool
+	shutdown sync.Once
 	// stop ends when the server begins to shut down, with errStopping; writes
 	// that are on their way go on until cut ends, when the time for that is up.
 	stop context.Context
@@ -138,8 +140,14 @@ func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(listener{ln}
 
 // Shutdown ends the server: new requests are refused, uploads end after the last
 // line that was taken, streams are closed with what clients need to resume, and
-// what is left is cut off when ctx ends. It may be called once.
+// what is left is cut off when ctx ends. It may be called twice, and before Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
+	var err error
+	s.shutdown.Do(func() { err = s.shutDown(ctx) })
+	return err
+}
+
+func (s *Server) shutDown(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.halt(errStopping)
 	defer s.drop()
