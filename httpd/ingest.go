@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
+	"sync"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
@@ -188,10 +189,13 @@ func (c *call) ingestSummary(up *upload) error {
 // one goroutine writes while the other reads.
 func (c *call) ingestFlow(up *upload, release func()) error {
 	b := c.openBody()
+	release = sync.OnceFunc(release)
 	err := c.hijack(hijackOptions{contentType: "application/x-ndjson", chunked: true, reads: true}, func(st *stream) {
 		defer release()
 		out := newReceipts(st, up.ack == "line", c.s.o.SpoolDir, c.s.o.ReceiptSpool)
 		sum, err := up.run(st.ctx, c, b, out)
+		// Before the last line goes out: whoever has read it may repeat at once.
+		release()
 		whole := false
 		switch {
 		case err == nil:
