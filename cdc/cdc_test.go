@@ -137,10 +137,10 @@ func TestEventsAsWritten(t *testing.T) {
 		got, _, _ = none.AppendBatch(nil, cdc.NDJSON, cdc.Limits{})
 		for i, data := range []string{
 			`{"document_id":"doc-1","title":"T doc-1","num_chunks":1,"document":null,"previous":null}`,
-			`{"document_id":"doc-1","title":"T2","num_chunks":1,"document":null,"previous":{"seq":1}}`,
-			`{"document_id":"doc-1","title":"T","num_chunks":0,"document":null,"previous":{"seq":2}}`,
-			`{"document_id":"doc-2","title":"T","num_chunks":2,"chunk":{"id":"x"},"previous":{"seq":4}}`,
-			`{"document_id":"doc-2","title":"T","num_chunks":1,"chunk":{"id":"x"},"previous":{"seq":5}}`,
+			`{"document_id":"doc-1","title":"T2","num_chunks":1,"document":null,"previous":{"title":"T1","metadata":{"year":2017},"seq":1}}`,
+			`{"document_id":"doc-1","title":"T","num_chunks":0,"document":null,"previous":{"title":"T","metadata":{"year":2018},"seq":2}}`,
+			`{"document_id":"doc-2","title":"T","num_chunks":2,"chunk":{"id":"x"},"previous":{"title":"T","metadata":{},"seq":4}}`,
+			`{"document_id":"doc-2","title":"T","num_chunks":1,"chunk":{"id":"x"},"previous":{"title":"T","metadata":{},"seq":5}}`,
 			`{"library_id":"papers","library":null,"previous":{"title":"old","metadata":{},"seq":1},"documents":0,"chunks":0}`} {
 			if e := decode(t, got)[i]; string(e.Data) != data {
 				t.Errorf("include=none, seq %d: got %s, want %s", e.Seq, e.Data, data)

@@ -175,7 +175,7 @@ func (e *encoder) document(r *change.Record, include Include) event {
 		e.body(r, c, include)
 	}
 	e.buf = append(e.buf, `,"previous":`...)
-	e.previous(c.Prev, include)
+	e.previous(c.Prev)
 	ev.end = len(e.buf)
 	return ev
 }
@@ -245,20 +245,16 @@ func (e *encoder) chunk(k change.Kind, c *change.DocumentChange, include Include
 	e.buf = append(e.buf, '}')
 }
 
-func (e *encoder) previous(p *change.Image, include Include) {
+func (e *encoder) previous(p *change.Image) {
 	if p == nil {
 		e.buf = append(e.buf, "null"...)
 		return
 	}
-	e.buf = append(e.buf, '{')
-	if include != IncludeNone {
-		e.buf = append(e.buf, `"title":`...)
-		e.buf = docjson.AppendString(e.buf, p.Title)
-		e.buf = append(e.buf, `,"metadata":`...)
-		e.buf = docjson.AppendMetadata(e.buf, p.Metadata)
-		e.buf = append(e.buf, ',')
-	}
-	e.buf = append(e.buf, `"seq":`...)
+	e.buf = append(e.buf, `{"title":`...)
+	e.buf = docjson.AppendString(e.buf, p.Title)
+	e.buf = append(e.buf, `,"metadata":`...)
+	e.buf = docjson.AppendMetadata(e.buf, p.Metadata)
+	e.buf = append(e.buf, `,"seq":`...)
 	e.buf = strconv.AppendUint(e.buf, p.Seq, 10)
 	e.buf = append(e.buf, '}')
 }

@@ -208,8 +208,9 @@ func (c *Client) DeleteSource(ctx context.Context, lib, name string) error {
 // Import uploads what open returns, which is called again for each attempt and
 // always has to begin with the same first line. Where an attempt fails for a
 // reason that may pass, a restart of the server among them, it goes on behind
-// the last line that the server has: every line is taken exactly once. Without a
-// Source it uses one of its own and removes it at the end.
+// the last line that the server has: every line is taken exactly once. Only a
+// server that was never reached is not waited for. Without a Source it uses one
+// of its own and removes it at the end.
 //
 // The counts of the summary are those of the last attempt but for Lines, which
 // are all lines of the source that are taken.
@@ -222,9 +223,9 @@ func (c *Client) Import(ctx context.Context, lib string, open func() (io.ReadClo
 		o.Source = "import-" + rand.Text()
 	}
 	var taken uint64
-	progress := time.Now()
+	progress, reached := time.Now(), false
 	for try := 0; ; try++ {
-		sum, lines, err := c.importOnce(ctx, lib, open, o)
+		sum, lines, err := c.importOnce(ctx, lib, open, o, &reached)
 		if lines > taken {
 			taken, progress, try = lines, time.Now(), 0
 		}
@@ -238,7 +239,7 @@ func (c *Client) Import(ctx context.Context, lib string, open func() (io.ReadClo
 		// The server may still be at work on the attempt whose connection broke.
 		busy := try > 0 && IsCode(err, "conflict")
 		var in *inputError
-		if errors.As(err, &in) || ctx.Err() != nil || !transient(err) && !busy || time.Since(progress) > o.Patience {
+		if errors.As(err, &in) || ctx.Err() != nil || !reached || !transient(err) && !busy || time.Since(progress) > o.Patience {
 			return sum, err
 		}
 		if o.Resumed != nil {
@@ -258,8 +259,11 @@ func (e *inputError) Unwrap() error { return e.err }
 
 // importOnce makes one attempt. lines are the lines of the source that are known
 // to be taken.
-func (c *Client) importOnce(ctx context.Context, lib string, open func() (io.ReadCloser, error), o ImportOptions) (sum *ImportSummary, lines uint64, err error) {
+func (c *Client) importOnce(ctx context.Context, lib string, open func() (io.ReadCloser, error), o ImportOptions, reached *bool) (sum *ImportSummary, lines uint64, err error) {
 	begin, _, err := c.Source(ctx, lib, o.Source)
+	if e := (*Error)(nil); err == nil || errors.As(err, &e) {
+		*reached = true
+	}
 	if err != nil {
 		return nil, 0, err
 	}

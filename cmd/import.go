@@ -102,13 +102,16 @@ func (a *app) importServer(ctx context.Context, f *importFlags, bar *progressbar
 			return nil, err
 		}
 	}
-	resumed := false
+	resumed, told := false, uint64(0)
 	sum, err := c.Import(ctx, f.library, f.in.open, client.ImportOptions{Mode: f.mode, OnError: f.onError, Source: f.source, Patience: f.patience,
 		Resumed: func(err error, lines uint64) {
-			resumed = true
+			if resumed && lines == told {
+				return // the same break, another attempt
+			}
+			resumed, told = true, lines
 			_ = bar.Clear()
 			bar.Reset()
-			a.message("%v; going on behind line %d", err, lines)
+			a.message("%v; going on behind line %d as soon as it can be", err, lines)
 		}})
 	if resumed && sum != nil {
 		a.message("the import was resumed: the counts are those of its last part")

@@ -84,12 +84,12 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		SpoolDir: spool, CORSOrigins: f.cors, MaxStreams: f.maxStreams})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
-	db, err := engine.Open(f.data, engine.Options{Create: true, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
+	db, err := a.openServed(ctx, f, engine.Options{Create: true, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
 		Progress: func(p engine.RecoveryProgress) {
 			s.SetProgress(p.Commit, p.Target)
 			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records)
 		}})
-	if err != nil {
+	if err != nil || db == nil {
 		return err
 	}
 	if err := a.prepare(ctx, db, f, host, spool); err != nil {
@@ -109,6 +109,33 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	defer cancel()
 	err = s.Shutdown(stop)
 	return errors.Join(err, db.Close())
+}
+
+// openServed opens the database. Where the server is told to end meanwhile and
+// recovery takes longer than the user should wait, it returns nil, nil: to end in
+// the middle of a recovery is to crash there, which costs nothing but the time.
+func (a *app) openServed(ctx context.Context, f *serveFlags, o engine.Options) (*engine.DB, error) {
+	type opened struct {
+		db  *engine.DB
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		db, err := engine.Open(f.data, o)
+		done <- opened{db, err}
+	}()
+	select {
+	case r := <-done:
+		return r.db, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.db, r.err
+	case <-time.After(f.shutdownTimeout):
+		a.message("ended in the middle of recovery; the next start begins it anew")
+		return nil, nil
+	}
 }
 
 // untilStdinEnds returns a context that also ends with standard input, as it does

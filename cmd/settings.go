@@ -63,14 +63,14 @@ func (a *app) settings(cmd *cobra.Command, _ []string) error {
 			return
 		}
 		if v, ok := os.LookupEnv(envName(f.Name)); ok {
-			if e := f.Value.Set(v); e != nil {
+			if e := set(f.Value, v); e != nil {
 				err = usagef("%s: %v", envName(f.Name), e)
 			}
 			a.origins[f.Name] = fromEnvironment
 			return
 		}
 		if s, ok := file[f.Name]; ok {
-			if e := f.Value.Set(s.value); e != nil {
+			if e := set(f.Value, s.value); e != nil {
 				err = usagef("%s, line %d: %s: %v", a.config, s.line, f.Name, e)
 			}
 			a.origins[f.Name] = fromFile
@@ -80,6 +80,14 @@ func (a *app) settings(cmd *cobra.Command, _ []string) error {
 		return usagef("--output %q is neither text nor json", a.output)
 	}
 	return err
+}
+
+// set sets a flag; a list's elements are separated by commas.
+func set(v pflag.Value, s string) error {
+	if list, ok := v.(pflag.SliceValue); ok {
+		return list.Replace(strings.Split(s, ","))
+	}
+	return v.Set(s)
 }
 
 func allFlags(cmd *cobra.Command, names map[string]bool) {

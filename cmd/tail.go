@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -52,15 +53,20 @@ func (a *app) tail(ctx context.Context, f *tailFlags) error {
 	if offline {
 		return a.tailDirectory(f)
 	}
-	last := ""
+	last, broken := "", false
 	o := client.EventOptions{From: f.from, After: f.after, Types: f.types, Libraries: f.libraries, Filter: f.filter, Include: f.include, Marks: true,
 		Connected: func(position string) {
-			if last != "" {
+			if broken {
 				a.message("connected again, going on after %s", position)
 			}
-			last = position
+			last, broken = position, false
 		},
-		Lost: func(err error, position string) { a.message("connection lost (%v); trying again", err) },
+		Lost: func(err error, _ string) {
+			if !broken {
+				a.message("connection lost (%v); trying again", err)
+			}
+			broken = true
+		},
 	}
 	for e, err := range f.client().Events(ctx, o) {
 		if err != nil {
@@ -122,8 +128,15 @@ func eventLine(e *client.Event) string {
 	return line
 }
 
+// clipText makes one short line of a text. What a terminal would act on is
+// replaced: texts come from whoever wrote the document.
 func clipText(s string, n int) string {
-	r := []rune(strings.Join(strings.Fields(s), " "))
+	r := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " ")))
 	if len(r) > n {
 		r = append(r[:n-1], '…')
 	}

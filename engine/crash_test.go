@@ -162,7 +162,7 @@ func checkRecovered(t *testing.T, what string, mem *vfs.MemFS, steps []*step, fl
 	// Half of the time the recovery itself is cut off somewhere, once.
 	if r.IntN(2) == 0 {
 		var none atomic.Uint64
-		again := &crasher{mem: mem, at: 1 + r.Int64N(60), r: r, keep: []int{r.IntN(101)}, acked: &none}
+		again := &crasher{mem: mem, at: 1 + r.Int64N(60), r: rand.New(rand.NewPCG(r.Uint64(), 1)), keep: []int{r.IntN(101)}, acked: &none}
 		db, err := engine.Open("db", small(errorfs.Wrap(mem, again)))
 		if err != nil {
 			t.Fatalf("%s: recovering: %v", what, err)

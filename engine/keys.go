@@ -260,7 +260,8 @@ func (l *libRow) library() (*Library, error) {
 		return nil, fmt.Errorf("%w: settings of a library: %v", errRow, err)
 	}
 	out.Dimension = l.Dimension
-	out.Stats = LibraryStats{Documents: l.Documents, Chunks: l.Chunks, DeletedChunks: l.Dead}
+	// There is no index beside the rows yet: all that is applied can be found.
+	out.Stats = LibraryStats{Documents: l.Documents, Chunks: l.Chunks, DeletedChunks: l.Dead, IndexedChunks: l.Chunks, IndexSeq: l.LastSeq}
 	return out, nil
 }
 

@@ -226,7 +226,9 @@ func (s *sequencer) groupRecords(p *Pending) *change.Error {
 		if err == nil {
 			continue
 		}
-		if g.Atomic {
+		// A fault that may pass is not the op's own: left out, its line would be
+		// taken for bad, and a source would go past it.
+		if g.Atomic || err.Transient() {
 			return operationError(err, i, len(g.Ops))
 		}
 		outcomes[i] = Outcome{Result: Failed, Err: err, ID: g.Ops[i].ID}

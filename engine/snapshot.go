@@ -96,7 +96,6 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 		lib.Stats.DiskBytes = s.db.diskBytes(row.Num)
 	}
 	lib.Stats.MemoryBytes = 0 // there is no index in memory yet
-	lib.Stats.IndexedChunks, lib.Stats.IndexSeq = lib.Stats.Chunks, row.LastSeq
 	return lib, nil
 }
 

@@ -291,9 +291,7 @@ func (c *call) eventLines(cur *cdc.Cursor, limit int, follow bool, heartbeat tim
 			if !batch.Caught {
 				continue
 			}
-			// A client that follows from the head should not wait for its answer
-			// until something happens.
-			if st.head != nil && !st.write(nil) {
+			if st.head != nil && !st.write(nil) { // the client waits for the status
 				return
 			}
 			timer.Reset(heartbeat)

@@ -14,7 +14,8 @@ import (
 
 // Limits of receipts that the client has not read yet.
 const (
-	receiptMemory  = 1 << 20 // bytes in memory before they go to the file
+	receiptMemory  = 256 << 10 // bytes in memory before they go to the file
+	receiptKernel  = 256 << 10 // bytes in the kernel's send buffer, which is memory too
 	receiptWrite   = 64 << 10
 	maxFlowErrors  = 10_000
 	receiptPattern = "receipts-*"

@@ -11,9 +11,9 @@ import (
 // A follower reads the feed from its beginning, through restarts, and holds it
 // against the promise: every seq once, in order, without a gap.
 type follower struct {
-	show func(client.Event)                        // an event that somebody asked to see
-	lost func(err error, after uint64, pos string) // the connection
-	back func(pos string)
+	show func(client.Event) // an event that somebody asked to see
+	lost func(after uint64) // the connection
+	back func(position string)
 
 	mu    sync.Mutex
 	seq   uint64 // of the last event
@@ -35,19 +35,19 @@ func (f *follower) run(ctx context.Context, c *client.Client) {
 }
 
 func (f *follower) follow(ctx context.Context, c *client.Client) error {
-	connected := false
+	ever, broken := false, false
 	for e, err := range c.Events(ctx, client.EventOptions{From: "start",
 		Connected: func(pos string) {
-			if connected {
+			if ever {
 				f.back(pos)
 			}
-			connected = true
+			ever, broken = true, false
 		},
-		Lost: func(err error, pos string) {
-			if connected {
-				f.lost(err, f.last(), pos)
+		Lost: func(error, string) {
+			if !broken { // not again for each attempt to come back
+				f.lost(f.last())
 			}
-			connected = false
+			broken = true
 		}}) {
 		if err != nil {
 			return err

@@ -207,7 +207,9 @@ func readLate(t *testing.T, e *env, ack string, size, fillerSize int) {
 	t.Helper()
 	lib := e.lib(t)
 	c := e.upload(t, lib, "ack="+ack)
-	if err := c.conn.(*net.TCPConn).SetReadBuffer(8 << 10); err != nil { // so that the answer piles up on the server's side
+	// So that the answer piles up on the server's side. A window smaller than a
+	// segment of the loopback would make the kernel send a few KB a timer.
+	if err := c.conn.(*net.TCPConn).SetReadBuffer(256 << 10); err != nil {
 		t.Fatal(err)
 	}
 	var lines int
@@ -227,11 +229,6 @@ func readLate(t *testing.T, e *env, ack string, size, fillerSize int) {
 		sent += chunk.Len()
 	}
 	c.finish()
-	// A window that stays smaller than a segment makes the kernel send a few KB
-	// for each of its timers.
-	if err := c.conn.(*net.TCPConn).SetReadBuffer(4 << 20); err != nil {
-		t.Fatal(err)
-	}
 	res := c.answer()
 	if res.StatusCode != 200 {
 		t.Fatalf("status %d", res.StatusCode)

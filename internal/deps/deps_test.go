@@ -41,7 +41,7 @@ var rules = []rule{
 		reason: "flags, environment and exit codes live in cmd; parts take Options"},
 	{except: []string{"engine"}, deny: []string{pebble}, allow: []string{pebble + "/v2/vfs"},
 		reason: "one package opens the store, so that one place knows its traps and its keys"},
-	{except: []string{"engine", "wal", "index", "internal/testkit"}, deny: []string{pebble + "/v2/vfs"},
+	{except: []string{"engine", "wal", "index", "bench", "internal/testkit"}, deny: []string{pebble + "/v2/vfs"},
 		reason: "only what must survive crashes does its own file I/O, through the file system that tests can crash"},
 	{except: []string{"cmd", "bench"}, deny: []string{"bench"},
 		reason: "measuring is not part of serving"},

@@ -1,0 +1,32 @@
+# Thin: every target is a command that can be run as it stands.
+GO ?= go
+
+build: ## one static binary in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/arrwdb ./cmd/arrwdb
+
+test:
+	$(GO) test ./...
+
+check: ## everything that has to be green before a commit
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt-ed"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -short ./change ./wal ./engine/... ./cdc ./index/... ./internal/... ./httpd/... ./client/... ./bench/...
+
+crash: ## the long proofs: about half an hour
+	ARRWDB_CRASH_POINTS=2000 $(GO) test ./engine -run 'TestCrash$$' -timeout 60m -v
+	ARRWDB_CRASH_POINTS=5000 $(GO) test ./wal -run 'TestCrash$$' -timeout 60m -v
+	ARRWDB_E2E_KILLS=100 ARRWDB_E2E_LONG=1 $(GO) test ./cmd/e2e -run 'Kill|Long' -timeout 90m -v
+
+FUZZTIME ?= 30s
+fuzz: ## each fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test $$pkg -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+
+bench: build
+	bin/arrwdb bench wal && bin/arrwdb bench ingest && bin/arrwdb bench feed
+
+.PHONY: build test check race crash fuzz bench
