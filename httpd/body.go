@@ -282,7 +282,7 @@ func (c *call) closeUnread() {
 		s.open.add(me, 0)
 		defer s.open.remove(me)
 		if writeBuffers(raw, net.Buffers{answer.Bytes()}, inWriteTimeout) == nil {
-			linger(raw)
+			linger(raw, s.stopping.Load())
 		}
 		raw.Close()
 	})

@@ -15,6 +15,7 @@ import (
 // client could lose the answer.
 const (
 	lingerTime  = 2 * time.Second
+	lingerStop  = 300 * time.Millisecond // of a server that is stopping
 	lingerBytes = 256 << 20
 )
 
@@ -81,9 +82,13 @@ func writeBuffers(c *conn, bufs net.Buffers, deadline func() time.Time) error {
 
 // linger closes the connection so that what was written arrives: it says that no
 // more comes, and reads on for a while.
-func linger(c *conn) {
+func linger(c *conn, stopping bool) {
+	patience := lingerTime
+	if stopping {
+		patience = lingerStop
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		if c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		if c.SetReadDeadline(time.Now().Add(patience)) == nil {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever comes, and however it ends
 		}
 	}

@@ -209,7 +209,7 @@ func (c *call) ingestFlow(up *upload, release func()) error {
 			whole = st.write(plainProblem(asError(err), up.id, st.cors))
 		}
 		if whole && !b.whole {
-			linger(b.raw)
+			linger(b.raw, c.s.stopping.Load())
 		}
 	})
 	if err != nil {

@@ -92,6 +92,9 @@ func (c *call) createKey() error {
 	if err := c.decode(&req); err != nil {
 		return err
 	}
+	if c.ctx.Request.Header.Peek("Idempotency-Key") != nil {
+		return change.BadField("Idempotency-Key", "an answer with a secret is not remembered: send this without an Idempotency-Key")
+	}
 	if req.Role == nil {
 		return change.BadField("role", "\"role\" is missing: read, write or admin")
 	}
