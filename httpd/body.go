@@ -279,7 +279,7 @@ func (c *call) closeUnread() {
 	c.ctx.Hijack(func(hijacked net.Conn) {
 		raw := rawConn(hijacked)
 		me := &open{end: func(*change.Error) {}, cut: func() { raw.Close() }}
-		s.open.add(me, 0)
+		s.open.add(me, &s.o)
 		defer s.open.remove(me)
 		if writeBuffers(raw, net.Buffers{answer.Bytes()}, inWriteTimeout) == nil {
 			linger(raw, s.stopping.Load())
