@@ -266,7 +266,8 @@ func (c *call) closeUnread() {
 		return
 	}
 	n := c.ctx.Request.Header.ContentLength()
-	if n >= 0 && n <= smallBody && (c.opened == nil || !c.opened.stopped) {
+	keep := !c.ctx.Request.Header.ConnectionClose() && !c.ctx.Response.Header.ConnectionClose()
+	if n == 0 || keep && n > 0 && n <= smallBody && (c.opened == nil || !c.opened.stopped) {
 		return
 	}
 	c.ctx.SetConnectionClose()
