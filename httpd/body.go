@@ -266,7 +266,8 @@ func (c *call) closeUnread() {
 		return
 	}
 	n := c.ctx.Request.Header.ContentLength()
-	if n >= 0 && n <= smallBody && (c.opened == nil || !c.opened.stopped) {
+	keep := !c.ctx.Request.Header.ConnectionClose() && !c.ctx.Response.Header.ConnectionClose()
+	if n == 0 || keep && n > 0 && n <= smallBody && (c.opened == nil || !c.opened.stopped) {
 		return
 	}
 	c.ctx.SetConnectionClose()
@@ -279,7 +280,7 @@ func (c *call) closeUnread() {
 	c.ctx.Hijack(func(hijacked net.Conn) {
 		raw := rawConn(hijacked)
 		me := &open{end: func(*change.Error) {}, cut: func() { raw.Close() }}
-		s.open.add(me, 0)
+		s.open.add(me, &s.o)
 		defer s.open.remove(me)
 		if writeBuffers(raw, net.Buffers{answer.Bytes()}, inWriteTimeout) == nil {
 			linger(raw, s.stopping.Load())

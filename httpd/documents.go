@@ -18,6 +18,9 @@ import (
 const (
 	maxMany  = 10_000
 	maxBatch = 1_000
+
+	// maxAnswer bounds an answer that is made in memory.
+	maxAnswer = 256 << 20
 )
 
 var documentPool = sync.Pool{New: func() any { return new(docjson.Document) }}
@@ -139,10 +142,11 @@ func asCode(err error, code change.Code, e **change.Error) bool {
 	return (*e).Code == code
 }
 
-// ifMatch reads If-Match: a seq as an ETag; nil where it is absent or *.
+// ifMatch reads If-Match: a seq as an ETag; nil where it is absent. A * asks for
+// the document to exist, which PATCH and DELETE do anyway.
 func (c *call) ifMatch() (*uint64, error) {
 	v := string(c.ctx.Request.Header.Peek("If-Match"))
-	if v == "" {
+	if v == "" || v == "*" && !c.ctx.IsPut() {
 		return nil, nil
 	}
 	return parseETag("If-Match", v)
@@ -380,7 +384,9 @@ func (c *call) getDocuments() error {
 		if err != nil {
 			return err
 		}
-		b = docjson.AppendView(b, v, embeddings)
+		if b = docjson.AppendView(b, v, embeddings); len(b) > maxAnswer {
+			return change.Errorf(change.TooLarge, "the answer is larger than %d bytes: ask for fewer documents at once, or export them", maxAnswer).With("limit", maxAnswer)
+		}
 	}
 	return c.raw(200, append(b, "]}"...))
 }

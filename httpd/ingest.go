@@ -174,8 +174,10 @@ func (c *call) ingestSummary(up *upload) error {
 	ctx, cancel := context.WithCancelCause(c.s.stop)
 	defer cancel(nil)
 	b := c.openBody()
-	me := &open{keyID: up.keyID, end: func(why *change.Error) { cancel(why) }, cut: func() { b.raw.Close() }}
-	c.s.open.add(me, 0)
+	me := &open{upload: true, keyID: up.keyID, end: func(why *change.Error) { cancel(why) }, cut: func() { b.raw.Close() }}
+	if !c.s.open.add(me, &c.s.o) {
+		return c.s.tooMany(me)
+	}
 	defer c.s.open.remove(me)
 	sum, err := up.run(ctx, c, b, nil)
 	if err != nil {

@@ -16,6 +16,8 @@ type open struct {
 	// stream counts against Options.MaxStreams.
 	stream bool
 	feed   bool // it reads events
+	// upload counts against Options.MaxUploads.
+	upload bool
 	// end asks it to end in good order, with the reason; it may be called often.
 	end func(why *change.Error)
 	// cut closes its connection.
@@ -29,6 +31,7 @@ type registry struct {
 	mu      sync.Mutex
 	open    map[*open]struct{}
 	streams int
+	uploads int
 	idle    sync.Cond // broadcast when open has become empty, and when a drain gives up
 }
 
@@ -38,15 +41,18 @@ func newRegistry() *registry {
 	return r
 }
 
-// add reports false where it is a stream and most streams are open already.
-func (r *registry) add(o *open, most int) bool {
+// add reports false where it is one stream, or one upload, too many.
+func (r *registry) add(o *open, most *Options) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if o.stream && r.streams >= most.MaxStreams || o.upload && r.uploads >= most.MaxUploads {
+		return false
+	}
 	if o.stream {
-		if r.streams >= most {
-			return false
-		}
 		r.streams++
+	}
+	if o.upload {
+		r.uploads++
 	}
 	r.open[o] = struct{}{}
 	return true
@@ -61,6 +67,9 @@ func (r *registry) remove(o *open) {
 	delete(r.open, o)
 	if o.stream {
 		r.streams--
+	}
+	if o.upload {
+		r.uploads--
 	}
 	if len(r.open) == 0 {
 		r.idle.Broadcast()

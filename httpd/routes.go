@@ -182,6 +182,9 @@ func (n *node) find(path string, vars []string) (*node, []string) {
 			if s == "" {
 				continue
 			}
+			if vars == nil {
+				vars = make([]string, 0, 3) // the most that a path has
+			}
 			if v, err := url.PathUnescape(s); err == nil {
 				with = append(vars, v)
 			} else {

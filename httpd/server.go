@@ -24,13 +24,19 @@ const (
 	DefaultMaxLineBytes = 16 << 20
 	DefaultReceiptSpool = 1 << 30
 	DefaultMaxStreams   = 10_000
-	DefaultMaxConns     = 100_000
-	DefaultIdleTimeout  = 2 * time.Minute
+	// DefaultMaxUploads: each holds up to four batches of 4 MiB and what is parsed
+	// of them.
+	DefaultMaxUploads  = 256
+	DefaultMaxConns    = 100_000
+	DefaultIdleTimeout = 2 * time.Minute
 
 	// writeTimeout ends a connection that accepts nothing for so long (API,
 	// section 7); readTimeout one that sends nothing of a request it has begun.
 	writeTimeout = 30 * time.Second
 	readTimeout  = 60 * time.Second
+
+	// endTimeout is how long a stream that is to end may take over its last write.
+	endTimeout = time.Second
 
 	// cutGrace is how long Shutdown waits for what it has cut off.
 	cutGrace = 500 * time.Millisecond
@@ -45,7 +51,8 @@ type Options struct {
 	ReceiptSpool int64 // bytes of unread receipts of one upload that are kept in a file
 	SpoolDir     string
 	CORSOrigins  []string // origins besides the server's own that may call it
-	MaxStreams   int      // live streams open at once
+	MaxStreams   int      // live streams and exports open at once
+	MaxUploads   int      // NDJSON uploads going on at once
 	MaxConns     int      // connections open at once
 	// Now is the clock for keys and times. Default: time.Now.
 	Now func() time.Time
@@ -99,6 +106,9 @@ func New(o Options) *Server {
 	}
 	if o.MaxStreams == 0 {
 		o.MaxStreams = DefaultMaxStreams
+	}
+	if o.MaxUploads == 0 {
+		o.MaxUploads = DefaultMaxUploads
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = DefaultMaxConns

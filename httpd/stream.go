@@ -46,13 +46,13 @@ func (c *call) hijack(o hijackOptions, run func(*stream)) error {
 	st := &stream{s: s, raw: raw, head: c.streamHead(&o, cors), cors: cors, chunked: o.chunked, patience: inWriteTimeout}
 	st.ctx, st.cancel = context.WithCancelCause(s.stop)
 	st.done = st.ctx.Done()
-	me := &open{stream: true, feed: o.feed, end: func(why *change.Error) { st.cancel(why) }, cut: func() { raw.Close() }}
+	me := &open{stream: !o.reads, upload: o.reads, feed: o.feed, end: func(why *change.Error) { st.cancel(why) }, cut: func() { raw.Close() }}
 	if c.key != nil {
 		me.keyID = c.key.ID
 	}
-	if !s.open.add(me, s.o.MaxStreams) {
+	if !s.open.add(me, &s.o) {
 		st.cancel(nil)
-		return change.Errorf(change.Overloaded, "%d live streams are open, which is the limit", s.o.MaxStreams)
+		return s.tooMany(me)
 	}
 	c.ctx.HijackSetNoResponse(true)
 	c.ctx.Hijack(func(hijacked net.Conn) {
@@ -66,6 +66,9 @@ func (c *call) hijack(o hijackOptions, run func(*stream)) error {
 			run(st)
 			return
 		}
+		// A write that waits for a client which does not read ends soon too.
+		stop := context.AfterFunc(st.ctx, func() { _ = raw.SetWriteDeadline(time.Now().Add(endTimeout)) })
+		defer stop()
 		watched := make(chan struct{})
 		go func() {
 			defer close(watched)
@@ -79,6 +82,14 @@ func (c *call) hijack(o hijackOptions, run func(*stream)) error {
 		<-watched
 	})
 	return nil
+}
+
+// tooMany says why o cannot be opened.
+func (s *Server) tooMany(o *open) error {
+	if o.upload {
+		return change.Errorf(change.Overloaded, "%d uploads are going on, which is the limit", s.o.MaxUploads)
+	}
+	return change.Errorf(change.Overloaded, "%d live streams are open, which is the limit", s.o.MaxStreams)
 }
 
 // corsLines returns what authorise has said to a page of another origin.
