@@ -20,14 +20,24 @@ type segmentFile struct {
 
 var zeros [1 << 20]byte
 
+// fillStep is how many zeros are written before they are synced: 64 MiB in one
+// sync would hold up the commits that are synced meanwhile.
+const fillStep = 8 << 20
+
 // zeroFill writes n zero bytes at offset and syncs them, the file's size too.
 func zeroFill(f vfs.File, offset, n int64) error {
-	for n > 0 {
+	for step := int64(0); n > 0; {
 		k := min(n, int64(len(zeros)))
 		if _, err := f.WriteAt(zeros[:k], offset); err != nil {
 			return err
 		}
 		offset, n = offset+k, n-k
+		if step += k; step >= fillStep && n > 0 {
+			if err := f.SyncData(); err != nil {
+				return err
+			}
+			step = 0
+		}
 	}
 	return f.Sync()
 }
