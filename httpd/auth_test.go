@@ -173,6 +173,19 @@ func TestRevocationEndsStreams(t *testing.T) {
 	stays.until("document.added")
 }
 
+// The first key ends what was opened when none was needed.
+func TestFirstKeyEndsOpenStreams(t *testing.T) {
+	w := newWorld(t, nil)
+	w.lib("l")
+	sse, up := w.sse(""), w.upload("l", "ack=line")
+	sse.until("stream.live")
+	up.answer()
+	w.newKey(map[string]any{"role": "admin"})
+	sse.closed(5 * time.Second)
+	up.closed(5 * time.Second)
+	w.do("GET", "/v1/libraries", nil).problem(401, "unauthenticated")
+}
+
 func TestKeysOverHTTP(t *testing.T) {
 	w := keyed(t, nil)
 	r := w.do("POST", "/v1/keys", map[string]any{"role": "read", "name": "n", "libraries": []string{"a"}, "expires": "24h"}).is(201)

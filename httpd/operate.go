@@ -47,6 +47,7 @@ func (c *call) readyz() error {
 		return c.json(http.StatusServiceUnavailable, body)
 	}
 	if err := r.db.Err(); err != nil {
+		c.ctx.Response.Header.Set("Retry-After", "30")
 		return c.json(http.StatusServiceUnavailable, map[string]any{"status": "read_only", "detail": "the change log failed and takes no more writes; restart the server"})
 	}
 	return c.json(200, map[string]string{"status": "ok"})

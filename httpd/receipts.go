@@ -63,6 +63,9 @@ func newReceipts(st *stream, lines bool, dir string, most int64) *receipts {
 	r := &receipts{st: st, lines: lines, dir: dir, most: most, done: make(chan struct{})}
 	r.more.L = &r.mu
 	st.patience = r.patience
+	if c, ok := st.raw.Conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = c.SetWriteBuffer(receiptKernel) // only a hint
+	}
 	time.AfterFunc(headAfter, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()

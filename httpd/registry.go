@@ -124,14 +124,14 @@ func (r *registry) cutAll() {
 // key does not hold any more.
 const revokeGrace = 2 * time.Second
 
-// endRevoked ends what was opened with keys that do not hold any more: first
-// asked to, then cut off.
+// endRevoked ends what was opened with keys that do not hold any more, or without
+// one where one is wanted now: first asked to, then cut off.
 func (r *registry) endRevoked(now time.Time, valid func(keyID string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for o := range r.open {
 		switch {
-		case o.keyID == "" || valid(o.keyID):
+		case valid(o.keyID):
 		case o.ended.IsZero():
 			o.ended = now
 			o.end(errRevoked)

@@ -196,7 +196,12 @@ func (s *Server) watchKeys(db *engine.DB) {
 			return
 		case <-t.C:
 			now := s.o.Now()
-			s.open.endRevoked(now, func(id string) bool { return db.KeyValid(id, now) })
+			s.open.endRevoked(now, func(id string) bool {
+				if id == "" { // opened before there were keys
+					return !db.HasKeys()
+				}
+				return db.KeyValid(id, now)
+			})
 		}
 	}
 }
