@@ -82,9 +82,18 @@ func (r *receipts) patience() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return inWriteTimeout()
+		return r.deadline()
 	}
 	return time.Time{}
+}
+
+// deadline is when the client has to have accepted something, once it has only
+// to read. A server that stops does not wait for one that does not read.
+func (r *receipts) deadline() time.Time {
+	if r.st.s.stopping.Load() {
+		return time.Now().Add(endTimeout)
+	}
+	return inWriteTimeout()
 }
 
 // WantLines implements ingest.Sink.
@@ -293,6 +302,6 @@ func (r *receipts) close(last []byte) {
 	}
 	// From now on the client has only to read. This is for a write that waits
 	// already.
-	_ = r.st.raw.SetWriteDeadline(inWriteTimeout())
+	_ = r.st.raw.SetWriteDeadline(r.deadline())
 	r.more.Signal()
 }

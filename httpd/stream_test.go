@@ -176,6 +176,23 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// An upload whose client never reads does not hold up the end.
+func TestShutdownWithUnreadReceipts(t *testing.T) {
+	w := newWorld(t, nil)
+	w.lib("l")
+	c := w.upload("l", "ack=line")
+	if err := c.conn.SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		c.chunk(many(5000))
+	}
+	w.eventually("lines are taken", func() bool { return w.count("l") == 5000 })
+	if d := w.stop(4 * time.Second); d > 3500*time.Millisecond {
+		t.Errorf("stopping took %v", d)
+	}
+}
+
 // The server is up before its database is.
 func TestBeforeTheDatabase(t *testing.T) {
 	s := httpd.New(httpd.Options{})
