@@ -19,7 +19,7 @@ type Status struct {
 	Error       *string        `json:"error"` // why writes are refused, or null
 	Log         wal.Stats      `json:"log"`
 	Store       StoreStatus    `json:"store"`
-	Rows        any            `json:"rows"`
+	Vectors     VectorStatus   `json:"vectors"`
 	Checkpoint  CheckStatus    `json:"checkpoint"`
 	Recovery    Recovery       `json:"recovery"`
 	Libraries   int            `json:"libraries"`
@@ -36,6 +36,17 @@ type StoreStatus struct {
 	BytesWritten  uint64  `json:"bytes_written"`
 }
 
+// VectorStatus says how the row files do.
+type VectorStatus struct {
+	Rows       int64 `json:"rows"`
+	DiskBytes  int64 `json:"disk_bytes"` // of blocks in use
+	Files      int   `json:"files"`
+	Blocks     int   `json:"blocks"`
+	FreeBlocks int   `json:"free_blocks"`
+	Dirty      int   `json:"dirty_blocks"` // changed since the last checkpoint
+	Pins       int   `json:"pins"`         // readers that hold blocks back
+}
+
 // CheckStatus says how far a restart would have to replay.
 type CheckStatus struct {
 	Count         uint64  `json:"count"`
@@ -48,7 +59,9 @@ type CheckStatus struct {
 func (db *DB) Status() Status {
 	head := db.Head()
 	s := Status{Epoch: db.lineage.Current(), Lineage: db.lineage, HeadSeq: head.Seq, DurableSeq: db.DurableSeq(), EarliestSeq: db.EarliestSeq(),
-		Log: db.log.Stats(), Rows: db.rows.Stats(), Recovery: db.recovery}
+		Log: db.log.Stats(), Recovery: db.recovery}
+	r := db.rows.Stats()
+	s.Vectors = VectorStatus{Rows: r.Rows, DiskBytes: r.Bytes, Files: r.Files, Blocks: r.Blocks, FreeBlocks: r.FreeBlocks, Dirty: r.Dirty, Pins: r.Pins}
 	if err := db.Err(); err != nil {
 		text := err.Error()
 		s.Error = &text

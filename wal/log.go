@@ -177,6 +177,14 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 		}
 	}
 	end := *l.end.Load()
+	for i, next := 0, end.Seq+1; i < len(recs); i++ {
+		if recs[i].Kind.IsControl() != (recs[i].Seq == 0) || recs[i].Seq != 0 && recs[i].Seq != next {
+			return End{}, l.fail(fmt.Errorf("record %d of a frame is a %s with seq %d, the next seq is %d", i, recs[i].Kind, recs[i].Seq, next))
+		}
+		if recs[i].Seq != 0 {
+			next++
+		}
+	}
 	h.firstSeq, h.chain = end.Seq+1, l.chain
 	end.Time = l.stampTime(&h, commitTime)
 	if err := l.writeFrame(l.buf, &h); err != nil {

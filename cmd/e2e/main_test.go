@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	// Not used: it tells the go command that a result of these tests is out of date
+	// once any part of the program has changed.
+	_ "github.com/arrwdb/arrwdb/cmd"
 )
 
 // patience bounds every wait for something that must happen. It is long because
