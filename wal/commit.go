@@ -29,10 +29,17 @@ type Env[T any] struct {
 type Request[T any] struct {
 	Value T
 
-	wake chan bool     // of Do: true: lead the next frame; false: through
+	in   *batch        // of Do: where its caller waits; under Pipeline.mu
+	done atomic.Bool   // of Do: through; set before in is closed
 	fin  chan struct{} // of Submit: closed when through
 	err  error
 }
+
+// A batch is where the callers of Do wait together. One that receives leads the
+// next frame; when the channel is closed, each looks whether its request is
+// through. Closing one channel for all costs half of waking each through its
+// own (DESIGN.md, "Group commit").
+type batch chan struct{}
 
 // Wait waits until a submitted request is through: applied, failed or refused.
 // Err says ErrClosed where the pipeline was closed before. A context that ends
@@ -64,12 +71,14 @@ type Pipeline[T any] struct {
 
 	mu      sync.Mutex
 	queue   []*Request[T]
+	batch   *batch // of those in the queue
 	leading bool
 	closed  bool
 	idle    *sync.Cond // leading has become false with nothing queued
 
-	waiting   atomic.Int64 // len(queue), to look at without the lock
-	lastGroup int          // requests in the last frame; the leader's
+	expect int // queue length once everybody that the last frame released is back
+
+	waiting atomic.Int64 // len(queue), to look at without the lock
 
 	applyMu sync.Mutex
 	turn    *sync.Cond
@@ -95,17 +104,25 @@ func (p *Pipeline[T]) Do(r *Request[T]) {
 		return
 	}
 	p.push(r)
-	if p.leading {
-		r.wake = make(chan bool, 1)
-		p.mu.Unlock()
-		if !<-r.wake {
+	lead := !p.leading
+	p.leading = true
+	in := r.in
+	p.mu.Unlock()
+	for {
+		if !lead {
+			_, lead = <-*in
+		}
+		if lead {
+			p.lead()
+			lead = false
+		}
+		if r.done.Load() {
 			return
 		}
-	} else {
-		p.leading = true
+		p.mu.Lock()
+		in = r.in
 		p.mu.Unlock()
 	}
-	p.lead(r)
 }
 
 // Submit queues a request and returns. Requests that one goroutine submits are
@@ -122,22 +139,36 @@ func (p *Pipeline[T]) Submit(r *Request[T]) {
 	p.push(r)
 	if !p.leading {
 		p.leading = true
-		go p.lead(nil)
+		go p.lead()
 	}
 }
 
 func (p *Pipeline[T]) push(r *Request[T]) {
+	if p.queue == nil {
+		p.queue = make([]*Request[T], 0, max(p.expect, 1))
+	}
 	p.queue = append(p.queue, r)
+	if r.fin == nil {
+		p.join(r)
+	}
 	p.waiting.Store(int64(len(p.queue)))
 }
 
-// lead takes one frame through all stages. own, if not nil, is the caller's
-// request; it is the first in the queue, so this frame holds it.
-func (p *Pipeline[T]) lead(own *Request[T]) {
+// join puts a request of Do into the batch of the queue. The caller holds mu.
+func (p *Pipeline[T]) join(r *Request[T]) {
+	if p.batch == nil {
+		b := make(batch, 1)
+		p.batch = &b
+	}
+	r.in = p.batch
+}
+
+// lead takes one frame through all stages.
+func (p *Pipeline[T]) lead() {
 	p.gather()
 	p.mu.Lock()
-	reqs := p.queue
-	p.queue = nil
+	reqs, in := p.queue, p.batch
+	p.queue, p.batch = nil, nil
 	p.mu.Unlock()
 
 	n, recs, commitTime := p.env.Prepare(reqs)
@@ -146,10 +177,9 @@ func (p *Pipeline[T]) lead(own *Request[T]) {
 	if len(recs) > 0 {
 		end, err = p.log.Append(recs, commitTime)
 	}
-	p.lastGroup = n
 	ticket := p.led
 	p.led++
-	p.handOn(reqs[n:])
+	p.handOn(n, reqs[n:])
 
 	p.applyMu.Lock()
 	for p.applied != ticket {
@@ -166,34 +196,44 @@ func (p *Pipeline[T]) lead(own *Request[T]) {
 	p.turn.Broadcast()
 	p.applyMu.Unlock()
 	for _, r := range reqs[:n] {
-		switch {
-		case r == own:
-		case r.fin != nil:
+		if r.fin != nil {
 			close(r.fin)
-		default:
-			r.wake <- false
+		} else {
+			r.done.Store(true)
 		}
+	}
+	if in != nil {
+		close(*in)
 	}
 }
 
-// handOn puts back what did not fit into the frame and gives the lead to the
-// first one that waits.
-func (p *Pipeline[T]) handOn(rest []*Request[T]) {
+// handOn ends the lead over a frame of n requests: it puts back what did not
+// fit, and gives the lead to one that waits.
+func (p *Pipeline[T]) handOn(n int, rest []*Request[T]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(rest) > 0 {
 		p.queue = append(append(make([]*Request[T], 0, len(rest)+len(p.queue)), rest...), p.queue...)
+		for _, r := range rest {
+			if r.fin == nil {
+				p.join(r)
+			}
+		}
 	}
 	p.waiting.Store(int64(len(p.queue)))
+	p.expect = 0
+	if n > 1 {
+		p.expect = n + len(p.queue)
+	}
 	if len(p.queue) == 0 {
 		p.leading = false
 		p.idle.Broadcast()
 		return
 	}
-	if next := p.queue[0]; next.fin != nil {
-		go p.lead(nil)
+	if p.queue[0].fin != nil {
+		go p.lead()
 	} else {
-		next.wake <- true
+		*p.batch <- struct{}{}
 	}
 }
 
@@ -208,8 +248,10 @@ const (
 // gather lets the writers that have just been released queue again, so that
 // they all share the next sync. It does nothing after a frame of one.
 func (p *Pipeline[T]) gather() {
-	want := int64(p.lastGroup)
-	if want <= 1 || p.waiting.Load() >= want {
+	p.mu.Lock()
+	want := int64(p.expect)
+	p.mu.Unlock()
+	if p.waiting.Load() >= want {
 		return
 	}
 	start := time.Now()

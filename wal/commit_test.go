@@ -20,12 +20,13 @@ import (
 	"github.com/arrwdb/arrwdb/wal"
 )
 
-// counting returns a pipeline whose requests each write one record.
-func counting(l *wal.Log, applied func(seq uint64)) *wal.Pipeline[*uint64] {
+// counting returns a pipeline whose requests each write one record, at most limit
+// of them a frame.
+func counting(l *wal.Log, limit int, applied func(seq uint64)) *wal.Pipeline[*uint64] {
 	seq := l.Durable().Seq
 	return wal.NewPipeline(l, wal.Env[*uint64]{
 		Prepare: func(reqs []*wal.Request[*uint64]) (int, []change.Record, int64) {
-			n := min(len(reqs), 100)
+			n := min(len(reqs), limit)
 			recs := make([]change.Record, n)
 			for i := range recs {
 				seq++
@@ -51,11 +52,18 @@ func counting(l *wal.Log, applied func(seq uint64)) *wal.Pipeline[*uint64] {
 	})
 }
 
+// A frame takes fewer requests than wait: the others stay first in line.
 func TestPipelineAppliesInOrder(t *testing.T) {
+	for _, limit := range []int{1, 3, 100} {
+		t.Run(fmt.Sprintf("limit=%d", limit), func(t *testing.T) { testPipelineOrder(t, limit) })
+	}
+}
+
+func testPipelineOrder(t *testing.T, limit int) {
 	l, _ := open(t, options(vfs.NewMem()))
 	defer l.Close()
 	var last atomic.Uint64
-	p := counting(l, func(seq uint64) {
+	p := counting(l, limit, func(seq uint64) {
 		if !last.CompareAndSwap(seq-1, seq) {
 			t.Errorf("seq %d is applied after %d", seq, last.Load())
 		}
@@ -116,7 +124,7 @@ func TestPipelineFailure(t *testing.T) {
 	})
 	l, _ := open(t, options(errorfs.Wrap(mem, inj)))
 	defer l.Close()
-	p := counting(l, func(uint64) {})
+	p := counting(l, 100, func(uint64) {})
 	write := func() uint64 {
 		r := &wal.Request[*uint64]{Value: new(uint64)}
 		p.Do(r)
@@ -184,7 +192,7 @@ func rawSync(b *testing.B, dir string) time.Duration {
 	}
 	defer os.Remove(filepath.Join(dir, "raw"))
 	defer f.Close()
-	if err := wal.Preallocate(f, 64<<20); err != nil {
+	if err := wal.ZeroFill(f, 64<<20); err != nil {
 		b.Fatal(err)
 	}
 	buf := make([]byte, 1104)

@@ -15,5 +15,9 @@ func WithSegmentVersion(b []byte, version uint16) []byte {
 	return b
 }
 
-// Preallocate allocates a file as segments are, for the raw probe.
+// ZeroFill writes zeros over a file and leaves them in the page cache, for the
+// raw probe.
+func ZeroFill(f vfs.File, size int64) error { return zeroFill(f, 0, size) }
+
+// Preallocate makes a file as the next segment's is made.
 func Preallocate(f vfs.File, size int64) error { return preallocate(f, size, size) }

@@ -20,6 +20,10 @@ type segmentFile struct {
 
 var zeros [1 << 20]byte
 
+// pageSize is the unit of the page cache; where it is larger, only the gain of
+// padding is lost.
+const pageSize = 4 << 10
+
 // fillStep is how many zeros are written before they are synced: 64 MiB in one
 // sync would hold up the commits that are synced meanwhile.
 const fillStep = 8 << 20
@@ -102,6 +106,7 @@ func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 // prepareNext makes the next segment's file in the background.
 func (l *Log) prepareNext() {
 	l.tasks.Go(func() {
+		l.uncacheOld()
 		if len(l.prepared) > 0 {
 			return
 		}
@@ -154,4 +159,29 @@ func syncDir(fs vfs.FS, dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// cachedBytes is how much of the log's end is left in the page cache. Readers
+// that are near the end read from memory; the rest of the machine's memory is
+// for the store and the rows.
+const cachedBytes = 1 << 30
+
+// uncacheOld lets go of the cached pages of the segment that has just fallen
+// behind the last cachedBytes.
+func (l *Log) uncacheOld() {
+	l.mu.RLock()
+	name, size := "", int64(0)
+	for i := len(l.segments) - 1; i >= 0 && name == ""; i-- {
+		if size += l.segments[i].end; size > cachedBytes {
+			name = l.segments[i].name
+		}
+	}
+	l.mu.RUnlock()
+	if name == "" {
+		return
+	}
+	if f, err := l.o.FS.Open(l.path(name)); err == nil {
+		uncache(f)
+		_ = f.Close()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,6 +172,7 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	}
 	var h frameHeader
 	l.buf, l.scratch, h = appendFrame(l.buf[:0], recs, !l.o.NoCompression, l.scratch)
+	l.buf = slices.Grow(l.buf, pageSize) // for padded
 	if l.offset+int64(len(l.buf)) > l.o.SegmentSize && l.offset > segmentHeaderSize {
 		if err := l.roll(); err != nil {
 			return End{}, l.fail(err)
@@ -212,11 +214,23 @@ func (l *Log) writeFrame(b []byte, h *frameHeader) error {
 	seg := l.last()
 	h.durable, h.version = uint64(l.durable), frameVersion
 	h.encode(b, seg.id)
-	if _, err := l.file.WriteAt(b, l.offset); err != nil {
+	if _, err := l.file.WriteAt(l.padded(b), l.offset); err != nil {
 		return fmt.Errorf("writing %s at byte %d: %w", seg.name, l.offset, err)
 	}
 	l.lastMS = h.ms
 	return nil
+}
+
+// padded appends zeros up to the next page, within what is allocated: zeros are
+// there already, and a page that is written whole need not be read first (files
+// are filled past the page cache).
+func (l *Log) padded(b []byte) []byte {
+	end := l.offset + int64(len(b))
+	pad := -end & (pageSize - 1)
+	if end+pad > l.last().allocated {
+		return b
+	}
+	return append(b, zeros[:pad]...)
 }
 
 // committed moves everything by a frame that has been synced.
