@@ -216,7 +216,7 @@ func storeOptions(o Options) *pebble.Options {
 		FS: storeFS{o.FS}, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize: o.MemTableBytes, CacheSize: o.CacheBytes, BytesPerSync: 512 << 10,
 		MaxOpenFiles: 1000, Logger: storeLogger{o.Logger},
-		L0CompactionThreshold: 4, L0StopWritesThreshold: 32, MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold: 8, L0StopWritesThreshold: 32, MemTableStopWritesThreshold: 4,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 	}
 	for i := range po.Levels {

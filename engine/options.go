@@ -11,7 +11,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultCacheBytes         = 256 << 20
-	DefaultMemTableBytes      = 64 << 20
+	DefaultMemTableBytes      = 24 << 20
 	DefaultCheckpointBytes    = 256 << 20
 	DefaultCheckpointInterval = 60 * time.Second
 )
@@ -28,7 +28,8 @@ type Options struct {
 	// CacheBytes is the store's block cache. Default 256 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of the store's memtables, two of which may be in
-	// memory. Default 64 MiB.
+	// memory. Default 24 MiB: that much, and what the flush before it still holds, is
+	// by what any upload makes an idle server grow.
 	MemTableBytes uint64
 	// RowBlockBytes and RowBlocksPerFile size the row files. Default 64 KiB and
 	// 1,024; only tests set them. They are fixed when the database is made.

@@ -64,7 +64,7 @@ func (db *DB) prepareOp(op *Op) *change.Error {
 				raw += len(v.Raw)
 			}
 		}
-		op.prep.content, op.prep.raw = c.AppendContent(make([]byte, 0, n), make([]byte, 0, raw))
+		op.prep.content, op.prep.raw = c.AppendContent(make([]byte, resolutionRoom, resolutionRoom+n), make([]byte, 0, raw))
 		op.prep.bytes = n + raw
 		if n+raw > MaxGroupBytes-1<<16 {
 			return change.Errorf(change.TooLarge, "document %q takes %d bytes in the log, the limit is %d", op.ID, n+raw, MaxGroupBytes-1<<16).With("limit", MaxGroupBytes-1<<16)

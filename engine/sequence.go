@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,6 +20,10 @@ const (
 	frameBytes      = 4 << 20
 	frameRecords    = 4096
 )
+
+// resolutionRoom is what the sequencer's part of a change takes where the
+// document is new, or what it replaces has little metadata.
+const resolutionRoom = 128
 
 // recentSlots is the size of the table that says when a document may last have
 // been changed. 64 Ki slots of 8 bytes: with a few thousand writes in flight a
@@ -74,6 +79,8 @@ type sequencer struct {
 	bytes int
 	undo  []undo
 	saved []savedLibrary // library rows as they were before the group
+
+	resolution []byte // scratch of change
 }
 
 type savedLibrary struct {
@@ -357,18 +364,20 @@ func (s *sequencer) moved(lib *libRow, op *Op, row *docRow, rec *change.Record) 
 	s.recent[op.prep.hash&(recentSlots-1)] = s.ticket
 }
 
-// change encodes a change to a document, gives it its seq and counts it.
+// change encodes a change to a document, gives it its seq and counts it. content,
+// if there is any, lies behind resolutionRoom bytes, so that what the sequencer
+// adds goes in front of it without a copy.
 func (s *sequencer) change(lib *libRow, kind change.Kind, c *change.DocumentChange, content, raw []byte) *change.Record {
 	s.saveLibrary(lib)
-	size := 64 + len(content)
-	if c.Prev != nil {
-		size += len(c.Prev.Title) + len(c.Prev.Metadata) + 24
-	}
-	body := c.AppendResolution(make([]byte, 0, size))
-	if content != nil {
-		body = append(body, content...)
+	var body []byte
+	s.resolution = c.AppendResolution(s.resolution[:0])
+	if content == nil {
+		body, raw = c.AppendContent(bytes.Clone(s.resolution), nil)
+	} else if at := resolutionRoom - len(s.resolution); at >= 0 {
+		body = content[at:]
+		copy(body, s.resolution)
 	} else {
-		body, raw = c.AppendContent(body, nil)
+		body = append(append(make([]byte, 0, len(content)-at), s.resolution...), content[resolutionRoom:]...)
 	}
 	rec := s.add(change.Record{Kind: kind, Library: lib.Num, Body: body, Raw: raw})
 	countChange(lib, rec, c)

@@ -229,8 +229,8 @@ func (s *sequencer) remember(o *Once, outcomes []Outcome) {
 type prepared struct {
 	err     *change.Error
 	lib     uint32
-	dim     int // of every vector in the op, 0 where it has none
-	content []byte
+	dim     int    // of every vector in the op, 0 where it has none
+	content []byte // behind resolutionRoom bytes
 	raw     []byte
 	bytes   int // that the op's changes take in the log, about
 	hash    uint64

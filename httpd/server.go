@@ -24,7 +24,7 @@ const (
 	DefaultMaxLineBytes = 16 << 20
 	DefaultReceiptSpool = 1 << 30
 	DefaultMaxStreams   = 10_000
-	// DefaultMaxUploads: each holds up to four batches of 4 MiB and what is parsed
+	// DefaultMaxUploads: each holds up to three batches of 4 MiB and what is parsed
 	// of them.
 	DefaultMaxUploads  = 256
 	DefaultMaxConns    = 100_000

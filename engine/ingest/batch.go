@@ -11,7 +11,7 @@ import (
 // Sizes of what a batch keeps for the next one.
 const (
 	slabSize  = 256 << 10
-	slabLine  = 64 << 10 // a longer line has memory of its own, which is not kept
+	slabText  = 64 << 10 // a longer document has memory of its own, which is not kept
 	keepDocs  = 16 << 20 // about what the documents of a batch may hold
 	keepSlabs = batchBytes/slabSize + 4
 )
@@ -61,7 +61,7 @@ func newBatch(from uint64) *batch {
 // release gives the batch back.
 func (b *batch) release() {
 	for i := range b.docs[:b.used] {
-		if b.docs[i].own { // it keeps the line's own memory alive
+		if b.docs[i].own { // it keeps that memory alive
 			b.kept -= b.docs[i].most
 			b.docs[i] = slot{}
 		}
@@ -83,27 +83,26 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
-// keep copies a line into the batch's memory.
-func (b *batch) keep(line []byte) []byte {
-	if len(line) > slabLine {
-		return append([]byte(nil), line...)
+// room returns n bytes of the batch's memory, empty.
+func (b *batch) room(n int) []byte {
+	if n > slabText {
+		return make([]byte, 0, n)
 	}
 	if len(b.slabs) == 0 {
 		b.slabs = append(b.slabs, make([]byte, 0, slabSize))
 	}
-	if s := b.slabs[b.full]; cap(s)-len(s) < len(line) {
+	if s := b.slabs[b.full]; cap(s)-len(s) < n {
 		if b.full++; b.full == len(b.slabs) {
 			b.slabs = append(b.slabs, make([]byte, 0, slabSize))
 		}
 	}
 	s := b.slabs[b.full]
 	at := len(s)
-	s = append(s, line...)
-	b.slabs[b.full] = s
-	return s[at:len(s):len(s)]
+	b.slabs[b.full] = s[:at+n]
+	return s[at : at : at+n]
 }
 
-// add parses a line, which stays unchanged until the batch is released.
+// add parses a line. It keeps nothing of it.
 func (b *batch) add(n uint64, line []byte) *change.Error {
 	if b.used == len(b.docs) {
 		b.docs = append(b.docs, slot{})
@@ -120,13 +119,16 @@ func (b *batch) add(n uint64, line []byte) *change.Error {
 		b.kept += holds - d.most
 		d.most = holds
 	}
-	d.own = d.own || len(line) > slabLine
 	b.weight += len(line) + 128*len(d.doc.Chunks)
 	if err != nil {
+		d.own = d.own || len(line) > slabText // what was parsed of it refers to the line
 		e := asError(err)
 		b.entries = append(b.entries, entry{line: n, err: e})
 		return e
 	}
+	size := d.doc.TextBytes()
+	d.own = d.own || size > slabText
+	d.doc.Detach(b.room(size))
 	b.entries = append(b.entries, entry{line: n, doc: d.doc})
 	return nil
 }

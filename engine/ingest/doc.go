@@ -12,7 +12,7 @@
 // # Batches
 //
 // Lines are committed in batches that close at 4,096 lines, 4 MiB or 10 ms
-// without a further line. Up to three batches are on their way while the next
+// without a further line. Up to two batches are on their way while the next
 // one is parsed. They commit in order, and each is durable and visible before
 // the sink hears of it. Run waits for every batch that it has submitted, also
 // where the context ends, so that a summary never guesses.
@@ -41,7 +41,8 @@
 //
 // # Memory
 //
-// It does not depend on the length of the body: at most four batches exist at a
-// time, with the line that is being read. Line bytes and documents are used
-// again as soon as their group is done.
+// It does not depend on the length of the body: at most three batches exist at a
+// time, with the line that is being read. A batch holds no line, only the texts
+// and vectors that were parsed out of it, and its memory is used again as soon as
+// its group is done.
 package ingest

@@ -19,7 +19,7 @@ const (
 	batchLines = 4096
 	batchBytes = 4 << 20
 	batchIdle  = 10 * time.Millisecond
-	inFlight   = 3
+	inFlight   = 2
 )
 
 // Options says how an upload goes.

@@ -188,7 +188,7 @@ func (u *upload) endLine(data []byte) bool {
 		u.keepPart(data)
 		data = u.part
 	}
-	n, over, part := u.next, u.over, u.some
+	n, over := u.next, u.over
 	u.next++
 	u.some, u.over = false, false
 	if n <= u.skip {
@@ -212,11 +212,8 @@ func (u *upload) endLine(data []byte) bool {
 			With("limit", u.o.MaxLineBytes)})
 		bad = true
 	case blank(data):
-	case part && len(data) > slabLine:
-		bad = b.add(n, data) != nil
-		u.part = nil // it is the batch's
 	default:
-		bad = b.add(n, b.keep(data)) != nil
+		bad = b.add(n, data) != nil
 	}
 	if u.part = u.part[:0]; cap(u.part) > slabSize {
 		u.part = nil

@@ -10,7 +10,11 @@
 // byte, and says what would be right.
 package docjson
 
-import "github.com/arrwdb/arrwdb/change"
+import (
+	"slices"
+
+	"github.com/arrwdb/arrwdb/change"
+)
 
 // A Document is a document as a client sends it.
 //
@@ -117,3 +121,40 @@ var idBytes = func() (t [256]uint8) {
 	}
 	return t
 }()
+
+// TextBytes returns the length of everything in the document but its vectors:
+// what Detach appends.
+func (d *Document) TextBytes() int {
+	n := len(d.ID) + len(d.Title) + len(d.Metadata) + len(d.Text)
+	for i := range d.Chunks {
+		c := &d.Chunks[i]
+		n += len(c.ID) + len(c.Text) + len(c.Metadata)
+	}
+	return n
+}
+
+// Detach appends TextBytes bytes to b and makes the document refer to them, so
+// that it no longer depends on the bytes that were parsed. Digits of vectors are
+// most of a line, and are not needed any more. It returns the extended b.
+func (d *Document) Detach(b []byte) []byte {
+	b = slices.Grow(b, d.TextBytes()) // so that b does not move below
+	raw := func(p []byte) []byte {
+		if p == nil {
+			return nil
+		}
+		at := len(b)
+		b = append(b, p...)
+		return b[at:len(b):len(b)]
+	}
+	text := func(s string) string {
+		at := len(b)
+		b = append(b, s...)
+		return aliasString(b[at:len(b):len(b)])
+	}
+	d.ID, d.Title, d.Metadata, d.Text = text(d.ID), text(d.Title), raw(d.Metadata), text(d.Text)
+	for i := range d.Chunks {
+		c := &d.Chunks[i]
+		c.ID, c.Text, c.Metadata = text(c.ID), text(c.Text), raw(c.Metadata)
+	}
+	return b
+}

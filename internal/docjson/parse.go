@@ -396,7 +396,7 @@ func (p *parser) embedding() bool {
 		}
 		i = next
 		if cap(out)-len(out) < 4 {
-			out = append(make([]byte, 0, max(2*cap(out), 4096)), out...)
+			out = append(make([]byte, 0, max(2*cap(out), 512)), out...)
 		}
 		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(f))
 		if i < len(src) && src[i] == ',' {

@@ -68,6 +68,18 @@ func TestParse(t *testing.T) {
 			if got := show(&d); got != c.want {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
+			src := []byte(c.src)
+			if err := docjson.Parse(&d, src, docjson.Limits{}); err != nil {
+				t.Fatal(err)
+			}
+			n := d.TextBytes()
+			b := d.Detach([]byte("before"))
+			for i := range src {
+				src[i] = '#'
+			}
+			if got := show(&d); got != c.want || len(b) != len("before")+n {
+				t.Errorf("detached, %d bytes for %d: got  %q\nwant %q", len(b), n, got, c.want)
+			}
 		})
 	}
 }
