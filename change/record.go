@@ -115,8 +115,6 @@ const (
 	// is a group by itself carries both. A group lies within one frame.
 	GroupFirst Flags = 1 << 0
 	GroupLast  Flags = 1 << 1
-
-	knownFlags = GroupFirst | GroupLast
 )
 
 // A Record is one entry of the log.

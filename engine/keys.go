@@ -14,7 +14,6 @@ import (
 // that keys sort by them; an id or a name stands last and needs no end mark.
 //
 //	0x01                      → the store's stamp and the chain at its seq
-//	0x02                      → the format of the store's rows
 //	'L' library id            → library row
 //	'N' u32 library           → library id, kept after the library is deleted
 //	'D' u32 library, doc id   → document row: everything but the texts
@@ -34,10 +33,7 @@ const (
 	prefixOnceAge     = 'J'
 )
 
-var (
-	keyApplied = []byte{0x01}
-	keyFormat  = []byte{0x02}
-)
+var keyApplied = []byte{0x01}
 
 // storeFormat is the version of the rows below.
 //
@@ -54,10 +50,6 @@ func appendDocumentKey(b []byte, lib uint32, id string) []byte {
 	b = append(b, prefixDocument)
 	b = binary.BigEndian.AppendUint32(b, lib)
 	return append(b, id...)
-}
-
-func documentKey(lib uint32, id string) []byte {
-	return appendDocumentKey(make([]byte, 0, 5+len(id)), lib, id)
 }
 
 func appendChunkKey(b []byte, lib uint32, num uint64) []byte {

@@ -8,10 +8,7 @@ import (
 func TestListDocumentsInPages(t *testing.T) {
 	both(t, func(t *testing.T, e *env) {
 		lib := e.lib(t)
-		var want []string
-		for _, id := range []string{"0", "00", "1", "10", "2", "A", "B", "a", "a.b", "a:b"} { // byte order
-			want = append(want, id)
-		}
+		want := []string{"0", "00", "1", "10", "2", "A", "B", "a", "a.b", "a:b"} // byte order
 		for i := range want {
 			e.put(t, doc(lib, want[len(want)-1-i]), simple("", J{"n": i})).is(201)
 		}

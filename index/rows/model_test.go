@@ -26,14 +26,6 @@ const dir = "rows"
 // world is the plain picture of what the store must hold.
 type world map[rows.Key]map[uint64][]byte
 
-func (w world) clone() world {
-	out := world{}
-	for k, m := range w {
-		out[k] = maps.Clone(m)
-	}
-	return out
-}
-
 func (w world) drop(lib uint32) {
 	maps.DeleteFunc(w, func(k rows.Key, _ map[uint64][]byte) bool { return k.Library == lib })
 }
