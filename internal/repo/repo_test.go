@@ -66,7 +66,7 @@ func TestVet(t *testing.T) {
 	}
 }
 
-// Every direct dependency has a line in the README that says why it is there,
+// Every direct dependency and tool has a line in the README that says why it is there,
 // and the README names no other.
 func TestDependenciesAreExplained(t *testing.T) {
 	readme := read(t, "README.md")
@@ -80,6 +80,10 @@ func TestDependenciesAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	modules := moduleNames(t)
+	tools := regexp.MustCompile(`(?m)^tool (\S+)`).FindAllStringSubmatch(read(t, "go.mod"), -1)
+	for _, m := range tools {
+		out = append(out, m[1]+"\n"...)
+	}
 	for _, path := range strings.Fields(string(out)) {
 		for _, m := range modules {
 			if path == m || strings.HasPrefix(path, m+"/") {
@@ -100,7 +104,7 @@ func TestDependenciesAreExplained(t *testing.T) {
 	}
 	for m := range explained {
 		if !used[m] {
-			t.Errorf("README, Dependencies: %s is not imported by any package", m)
+			t.Errorf("README, Dependencies: %s is neither imported by a package nor a tool", m)
 		}
 	}
 }
