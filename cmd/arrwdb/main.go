@@ -1,4 +1,3 @@
-// Command arrwdb is the arrwDB server and its tools.
 package main
 
 import (

@@ -66,6 +66,27 @@ func TestVet(t *testing.T) {
 	}
 }
 
+// Every package has a doc.go that says what it is for.
+func TestPackagesAreDescribed(t *testing.T) {
+	described := map[string]bool{}
+	files(t, func(name string) {
+		if !strings.HasSuffix(name, ".go") {
+			return
+		}
+		dir := filepath.Dir(name)
+		if filepath.Base(name) == "doc.go" {
+			described[dir] = regexp.MustCompile(`(?m)^// (Package|Command) \S+ .*\n(//.*\n)*package `).MatchString(read(t, strings.TrimPrefix(name, root+string(filepath.Separator))))
+		} else if !described[dir] {
+			described[dir] = false
+		}
+	})
+	for dir, ok := range described {
+		if !ok {
+			t.Errorf("%s has no doc.go with a description of the package", dir)
+		}
+	}
+}
+
 // Every direct dependency and tool has a line in the README that says why it is there,
 // and the README names no other.
 func TestDependenciesAreExplained(t *testing.T) {

@@ -1,0 +1,2 @@
+// Command arrwdb is the arrwDB server and its tools.
+package main
