@@ -1,5 +1,11 @@
 package engine
 
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/change"
+)
+
 // FlushStore makes the store durable, and no other view.
 func (db *DB) FlushStore() error { return db.store.Flush() }
 
@@ -13,3 +19,24 @@ func (db *DB) FlushRows() error {
 	}
 	return cut.Commit()
 }
+
+// DurableStamps returns how far each view of the database in dir is durable, as
+// the next start will find it. It may change the files.
+func DurableStamps(fs vfs.FS, dir string) (inRows, inStore change.Stamp, err error) {
+	o := Options{FS: fs}.withDefaults()
+	db := &DB{opts: o, dir: dir}
+	if err := db.openRows(); err != nil {
+		return inRows, inStore, err
+	}
+	inRows = db.rowsView.at
+	if err := db.rows.Close(); err != nil {
+		return inRows, inStore, err
+	}
+	if err := db.openStore(); err != nil {
+		return inRows, inStore, err
+	}
+	return inRows, db.view.at.Stamp, db.store.Close()
+}
+
+// DurableStamp is the end of the log.
+func (db *DB) DurableStamp() change.Stamp { return db.log.Durable().Stamp }
