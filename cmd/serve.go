@@ -29,6 +29,8 @@ type serveFlags struct {
 	receiptSpool    int64
 	cors            []string
 	maxStreams      int
+	maxUploads      int
+	maxConns        int
 	shutdownTimeout time.Duration
 	pprof           string
 	logLevel        string
@@ -53,6 +55,8 @@ func (a *app) serveCommand() *cobra.Command {
 	fl.Int64Var(&f.receiptSpool, "receipt-spool", httpd.DefaultReceiptSpool, "bytes of unread receipts of one upload kept in a file")
 	fl.StringSliceVar(&f.cors, "cors-origin", nil, "origins besides the server's own whose pages may call it")
 	fl.IntVar(&f.maxStreams, "max-streams", httpd.DefaultMaxStreams, "live streams open at once")
+	fl.IntVar(&f.maxUploads, "max-uploads", httpd.DefaultMaxUploads, "NDJSON uploads going on at once")
+	fl.IntVar(&f.maxConns, "max-conns", httpd.DefaultMaxConns, "connections open at once")
 	fl.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 4*time.Second, "how long open requests may take at shutdown")
 	fl.StringVar(&f.pprof, "pprof", "", "address for Go's profiles, for example 127.0.0.1:6060")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -61,7 +65,27 @@ func (a *app) serveCommand() *cobra.Command {
 	return cmd
 }
 
+// check refuses limits that allow nothing.
+func (f *serveFlags) check() error {
+	for _, l := range []struct {
+		flag string
+		n    int64
+	}{
+		{"log-segment-size", f.segmentSize}, {"max-line-bytes", int64(f.maxLine)}, {"max-body-bytes", f.maxBody}, {"receipt-spool", f.receiptSpool},
+		{"max-streams", int64(f.maxStreams)}, {"max-uploads", int64(f.maxUploads)}, {"max-conns", int64(f.maxConns)}, {"cache-bytes", f.cacheBytes},
+		{"shutdown-timeout", int64(f.shutdownTimeout)},
+	} {
+		if l.n < 1 {
+			return usagef("--%s must be above 0", l.flag)
+		}
+	}
+	return nil
+}
+
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return usagef("--log-level %q is not debug, info, warn or error", f.logLevel)
@@ -81,7 +105,8 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	defer ln.Close()
 	spool := filepath.Join(f.data, "spool")
 	s := httpd.New(httpd.Options{Version: Version, Logger: logger, MaxBodyBytes: f.maxBody, MaxLineBytes: f.maxLine, ReceiptSpool: f.receiptSpool,
-		SpoolDir: spool, CORSOrigins: f.cors, MaxStreams: f.maxStreams})
+		SpoolDir: spool, CORSOrigins: f.cors, MaxStreams: f.maxStreams,
+		MaxUploads: f.maxUploads, MaxConns: f.maxConns})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
 	db, err := a.openServed(ctx, f, engine.Options{Create: true, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
