@@ -16,6 +16,9 @@ import (
 type segmentFile struct {
 	vfs.File
 	name string
+	// filled is up to where its blocks have been written; behind it commits are
+	// slower.
+	filled int64
 }
 
 var zeros [1 << 20]byte
@@ -75,10 +78,6 @@ func (p *preparedFile) discard(fs vfs.FS) {
 
 func (l *Log) path(name string) string { return l.o.FS.PathJoin(l.o.Dir, name) }
 
-// fillNow is how much of a segment is written with zeros where somebody waits
-// for it: all of a 64 MiB segment takes some 60 ms, which the background has.
-const fillNow = 2 << 20
-
 // prepareFile makes a segment's file.
 func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 	id, err := newSegmentID(l.o.Rand)
@@ -97,10 +96,11 @@ func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 	if err != nil {
 		return preparedFile{}, err
 	}
-	if err := preallocate(f, l.o.SegmentSize, min(fill, l.o.SegmentSize)); err != nil {
+	fill = min(fill, l.o.SegmentSize)
+	if err := preallocate(f, l.o.SegmentSize, fill); err != nil {
 		return preparedFile{}, errors.Join(err, f.Close(), l.o.FS.Remove(name))
 	}
-	return preparedFile{id, &segmentFile{File: f, name: name}}, nil
+	return preparedFile{id, &segmentFile{File: f, name: name, filled: fill}}, nil
 }
 
 // prepareNext makes the next segment's file in the background.
@@ -131,7 +131,7 @@ func (l *Log) begin(seg *segment) (*segmentFile, error) {
 	case p = <-l.prepared:
 	default:
 		var err error
-		if p, err = l.prepareFile(fillNow); err != nil {
+		if p, err = l.prepareFile(l.o.FillNow); err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,9 @@ const (
 	MinSegmentSize     = 4 << 10
 	MaxSegmentSize     = 1 << 30
 	DefaultMarkDelay   = 75 * time.Millisecond
+	// DefaultFillNow: all of a 64 MiB segment takes some 45 ms, which the background
+	// has.
+	DefaultFillNow = 2 << 20
 )
 
 // Options configures Open. The zero value of a field means its default.
@@ -29,6 +32,7 @@ type Options struct {
 	FS          vfs.FS // default: the operating system's
 	Dir         string
 	SegmentSize int64         // bytes; a larger frame makes its segment larger
+	FillNow     int64         // bytes of a segment that are written with zeros where somebody waits for it
 	MarkDelay   time.Duration // after the last commit; negative: never, only at Close
 	// NoCompression writes records as they are.
 	NoCompression bool
@@ -49,6 +53,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize {
 		return o, fmt.Errorf("segment size %d is not between %d and %d", o.SegmentSize, MinSegmentSize, MaxSegmentSize)
+	}
+	if o.FillNow == 0 {
+		o.FillNow = DefaultFillNow
 	}
 	if o.MarkDelay == 0 {
 		o.MarkDelay = DefaultMarkDelay
@@ -173,7 +180,7 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	var h frameHeader
 	l.buf, l.scratch, h = appendFrame(l.buf[:0], recs, !l.o.NoCompression, l.scratch)
 	l.buf = slices.Grow(l.buf, pageSize) // for padded
-	if l.offset+int64(len(l.buf)) > l.o.SegmentSize && l.offset > segmentHeaderSize {
+	if l.full(int64(len(l.buf))) {
 		if err := l.roll(); err != nil {
 			return End{}, l.fail(err)
 		}
@@ -198,6 +205,14 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	}
 	l.stats.synced(time.Since(start))
 	return l.committed(&h, recs, end), nil
+}
+
+// full reports whether n more bytes belong into the next segment: there is no
+// room for them, or they would lie behind what is written with zeros of a segment
+// that somebody had to wait for, and a better one is ready.
+func (l *Log) full(n int64) bool {
+	end := l.offset + n
+	return l.offset > segmentHeaderSize && (end > l.o.SegmentSize || end > l.file.filled && len(l.prepared) > 0)
 }
 
 // stampTime sets the frame's time, which never falls within a segment, and

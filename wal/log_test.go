@@ -24,7 +24,7 @@ import (
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func options(fs vfs.FS) wal.Options {
-	return wal.Options{FS: fs, Dir: "log", SegmentSize: 4 << 10, MarkDelay: -1, Logger: quiet}
+	return wal.Options{FS: fs, Dir: "log", SegmentSize: 4 << 10, FillNow: 3 << 10, MarkDelay: -1, Logger: quiet}
 }
 
 func open(t testing.TB, o wal.Options) (*wal.Log, wal.RecoveryInfo) {

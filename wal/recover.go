@@ -458,11 +458,14 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 		return info, err
 	}
 	size := int64(len(data))
-	l.file = &segmentFile{File: f, name: l.path(seg.name)}
+	// How much of it is written with zeros is not known, but for what a segment
+	// always has.
+	l.file = &segmentFile{File: f, name: l.path(seg.name), filled: max(sc.offset, min(l.o.FillNow, size))}
 	if torn {
 		if err := zeroFill(f, sc.offset, size-sc.offset); err != nil {
 			return info, err
 		}
+		l.file.filled = size
 	}
 	l.segments = append(l.segments, seg)
 	seg.end = sc.offset
@@ -489,7 +492,7 @@ func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) 
 	chain := old.endChain
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, flags: flagRecovered, logID: l.id, firstSeq: old.lastSeq + 1, epoch: l.lineage.Current(),
 		baseTime: old.baseTime, firstCommit: old.lastCommit + 1, chain: chain}}
-	p, err := l.prepareFile(fillNow)
+	p, err := l.prepareFile(l.o.FillNow)
 	if err != nil {
 		return err
 	}
