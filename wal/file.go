@@ -106,7 +106,6 @@ func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 // prepareNext makes the next segment's file in the background.
 func (l *Log) prepareNext() {
 	l.tasks.Go(func() {
-		l.uncacheOld()
 		if len(l.prepared) > 0 {
 			return
 		}
@@ -167,21 +166,21 @@ func syncDir(fs vfs.FS, dir string) error {
 const cachedBytes = 1 << 30
 
 // uncacheOld lets go of the cached pages of the segment that has just fallen
-// behind the last cachedBytes.
+// behind the last cachedBytes, in the background. Callers hold writeMu.
 func (l *Log) uncacheOld() {
-	l.mu.RLock()
 	name, size := "", int64(0)
 	for i := len(l.segments) - 1; i >= 0 && name == ""; i-- {
 		if size += l.segments[i].end; size > cachedBytes {
 			name = l.segments[i].name
 		}
 	}
-	l.mu.RUnlock()
 	if name == "" {
 		return
 	}
-	if f, err := l.o.FS.Open(l.path(name)); err == nil {
-		uncache(f)
-		_ = f.Close()
-	}
+	l.tasks.Go(func() {
+		if f, err := l.o.FS.Open(l.path(name)); err == nil {
+			uncache(f)
+			_ = f.Close()
+		}
+	})
 }

@@ -330,6 +330,7 @@ func (l *Log) roll() error {
 		return err
 	}
 	l.use(seg, file)
+	l.uncacheOld()
 	return nil
 }
 
