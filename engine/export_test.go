@@ -13,3 +13,7 @@ func (db *DB) FlushRows() error {
 	}
 	return cut.Commit()
 }
+
+// InFlight returns how many documents the sequencer holds as assigned and not
+// yet known to be applied. Nothing may be written meanwhile.
+func (db *DB) InFlight() int { return len(db.seq.inflight) }
