@@ -39,6 +39,7 @@ type docRef struct {
 // row, or a record to make it from when somebody asks; neither where it deletes.
 type pendingDoc struct {
 	ticket uint64
+	id     string // the map's key has it: memory of its own, while an Op's id is its caller's
 	row    *docRow
 	rec    *change.Record
 }
@@ -306,7 +307,7 @@ func (s *sequencer) lookup(op *Op, lib *libRow) (*docRow, *change.Error) {
 				return nil, internalError(err)
 			}
 			p.row = row
-			s.inflight[ref] = p
+			s.inflight[docRef{ref.lib, p.id}] = p
 		}
 		return p.row, nil
 	}
@@ -350,11 +351,13 @@ func readDocRow(r pebble.Reader, lib uint32, id string) (*docRow, error) {
 func (s *sequencer) moved(lib *libRow, op *Op, row *docRow, rec *change.Record) {
 	ref := docRef{lib.Num, op.ID}
 	before, had := s.inflight[ref]
-	if !had {
+	if had { // not the Op's: to store under a key that is there puts the new string in its place
+		ref.id = before.id
+	} else {
 		ref.id = strings.Clone(ref.id)
 	}
 	s.undo = append(s.undo, undo{doc: ref, before: before, had: had})
-	p := pendingDoc{ticket: s.ticket, row: row}
+	p := pendingDoc{ticket: s.ticket, id: ref.id, row: row}
 	if row == nil && rec != nil {
 		r := *rec
 		p.rec = &r
