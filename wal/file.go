@@ -49,13 +49,17 @@ func zeroFill(f vfs.File, offset, n int64) error {
 	return f.Sync()
 }
 
-// finish closes the file. A size above 0 cuts off what was allocated behind it,
-// where the file system can.
+// finish closes the file, once. A size above 0 cuts off what was allocated
+// behind it, where the file system can.
 func (f *segmentFile) finish(size int64) error {
-	if size > 0 {
-		truncate(f.File, size)
+	file := f.File
+	if f.File = nil; file == nil {
+		return nil
 	}
-	return f.File.Close()
+	if size > 0 {
+		truncate(file, size)
+	}
+	return file.Close()
 }
 
 // A preparedFile is the next segment's file, under a name that no start takes

@@ -56,8 +56,12 @@ func (l *Log) open() (RecoveryInfo, error) {
 	if err := l.o.FS.MkdirAll(l.o.Dir, 0o755); err != nil {
 		return info, err
 	}
-	if err := syncDir(l.o.FS, l.o.FS.PathDir(l.o.Dir)); err != nil {
-		return info, err
+	// What is listed may have been made by a process that ended before it had
+	// synced the directory.
+	for _, dir := range []string{l.o.FS.PathDir(l.o.Dir), l.o.Dir} {
+		if err := syncDir(l.o.FS, dir); err != nil {
+			return info, err
+		}
 	}
 	segs, leftovers, err := listSegments(l.o.FS, l.o.Dir)
 	if err != nil {
@@ -446,6 +450,13 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 	info.End, info.Moved = end, len(frames)-kept
 	defer func() { info.Segments = len(l.segments) }()
 	if seg.sealed {
+		from := int64(segmentHeaderSize)
+		if kept > 0 {
+			from = frames[kept-1].offset + frames[kept-1].size()
+		}
+		if err := l.syncSeal(seg, data, from); err != nil {
+			return info, err
+		}
 		l.segments = append(l.segments, seg)
 		return info, l.beginAfter(end, seg.endChain)
 	}
@@ -472,6 +483,22 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 	l.offset, l.durable, l.lastMS, l.chain = sc.offset, sc.durable, sc.lastMS, sc.chain
 	l.marked = kept == 0 || sc.offset > frames[kept-1].offset+frames[kept-1].size()
 	return info, nil
+}
+
+// syncSeal writes again what stands between from, the end of the last commit,
+// and the end of a sealed segment, and syncs it: the seal may stand in the page
+// cache only, and once a segment follows it must be there.
+func (l *Log) syncSeal(seg *segment, data []byte, from int64) error {
+	f, err := l.o.FS.OpenReadWrite(l.path(seg.name), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	file := &segmentFile{File: f, name: l.path(seg.name)}
+	_, err = f.WriteAt(data[from:seg.end], from)
+	if err = errors.Join(err, f.Sync()); err != nil {
+		return errors.Join(err, file.finish(0))
+	}
+	return file.finish(seg.end)
 }
 
 // beginAfter begins a segment behind a sealed one.
