@@ -156,22 +156,29 @@ func Open(dir string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// mkdirAll makes dir and syncs the directories that now have a new entry.
+// mkdirAll makes dir and syncs the directories that lead to it, also where dir is
+// there: a process that was killed may have made it and not synced its name.
 func mkdirAll(fsys vfs.FS, dir string) error {
-	if _, err := fsys.Stat(dir); err == nil {
-		return nil
-	}
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	parent := fsys.PathDir(dir)
-	if parent == "" {
-		parent = "."
+	for at, first := dir, true; ; first = false {
+		parent := fsys.PathDir(at)
+		if parent == "" {
+			parent = "."
+		}
+		if parent == at {
+			return nil
+		}
+		err := syncDir(fsys, parent)
+		if err != nil && first && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if err != nil {
+			return nil // what may not be opened was not made by us
+		}
+		at = parent
 	}
-	if err := syncDir(fsys, parent); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil
 }
 
 func (db *DB) open() error {
