@@ -332,7 +332,16 @@ func (db *DB) replay() error {
 			if err != nil {
 				return errors.Join(fmt.Errorf("replaying commit %d: %w", next, err), r.Close())
 			}
-			if err := db.replayFrame(f, views); err != nil {
+			chain := f.Chain
+			if f.LastSeq < f.FirstSeq { // no change: the check of its seq is that of a frame before
+				if chain = db.applying.chain; next == low.Commit+1 {
+					chain, err = db.log.ChainAt(f.LastSeq)
+				}
+			}
+			if err == nil {
+				err = db.replayFrame(f, chain, views)
+			}
+			if err != nil {
 				return errors.Join(err, r.Close())
 			}
 			db.recovery.Commits++
@@ -354,9 +363,9 @@ func (db *DB) replay() error {
 	return nil
 }
 
-func (db *DB) replayFrame(f *wal.Frame, views []view) error {
+func (db *DB) replayFrame(f *wal.Frame, chain uint32, views []view) error {
 	c := &db.applying
-	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, f.Chain, f.Time, f.Records
+	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, chain, f.Time, f.Records
 	if err := decodeCommit(c); err != nil {
 		return err
 	}
