@@ -156,22 +156,28 @@ func Open(dir string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// mkdirAll makes dir and syncs the directories that now have a new entry.
+// mkdirAll makes dir and syncs the directories that have a new entry. Which ones
+// is not known where a start was cut off here: until there is a FORMAT all above
+// are synced.
 func mkdirAll(fsys vfs.FS, dir string) error {
-	if _, err := fsys.Stat(dir); err == nil {
+	if _, err := fsys.Stat(fsys.PathJoin(dir, formatName)); err == nil {
 		return nil
 	}
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	parent := fsys.PathDir(dir)
-	if parent == "" {
-		parent = "."
+	for at, parent := dir, ""; ; at = parent {
+		if parent = fsys.PathDir(at); parent == "" {
+			parent = "."
+		}
+		err := syncDir(fsys, parent)
+		if at == dir && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if parent == at || parent == "." {
+			return nil
+		}
 	}
-	if err := syncDir(fsys, parent); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil
 }
 
 func (db *DB) open() error {
