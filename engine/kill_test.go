@@ -19,6 +19,7 @@ import (
 type dying struct {
 	vfs.FS
 	dead chan struct{}
+	what string // it was doing; set before dead is closed
 }
 
 func newDying(mem *vfs.MemFS, n int64) *dying {
@@ -27,6 +28,7 @@ func newDying(mem *vfs.MemFS, n int64) *dying {
 	d.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		writes := op.Kind != errorfs.OpFileClose && (op.Kind.ReadOrWrite() == errorfs.OpIsWrite || op.Kind == errorfs.OpOpenDir)
 		if writes && count.Add(1) == n {
+			d.what = fmt.Sprintf("operation of kind %d on %s", op.Kind, op.Path)
 			close(d.dead)
 		}
 		if count.Load() >= n { // reads too: what is dead does not stumble over what the next one removes
@@ -36,6 +38,9 @@ func newDying(mem *vfs.MemFS, n int64) *dying {
 	}))
 	return d
 }
+
+// Unwrap implements vfs.FS.
+func (d *dying) Unwrap() vfs.FS { return d.FS }
 
 func (d *dying) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 

@@ -156,28 +156,27 @@ func Open(dir string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// mkdirAll makes dir and syncs the directories that lead to it, also where dir is
-// there: a process that was killed may have made it and not synced its name.
+// mkdirAll makes dir and syncs the directories that have a new entry. Which ones
+// is not known where a start was cut off here: until there is a FORMAT all above
+// are synced.
 func mkdirAll(fsys vfs.FS, dir string) error {
+	if _, err := fsys.Stat(fsys.PathJoin(dir, formatName)); err == nil {
+		return nil
+	}
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for at, first := dir, true; ; first = false {
-		parent := fsys.PathDir(at)
-		if parent == "" {
+	for at, parent := dir, ""; ; at = parent {
+		if parent = fsys.PathDir(at); parent == "" {
 			parent = "."
 		}
-		if parent == at {
-			return nil
-		}
 		err := syncDir(fsys, parent)
-		if err != nil && first && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		if at == dir && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
-		if err != nil {
-			return nil // what may not be opened was not made by us
+		if parent == at || parent == "." {
+			return nil
 		}
-		at = parent
 	}
 }
 
@@ -339,7 +338,16 @@ func (db *DB) replay() error {
 			if err != nil {
 				return errors.Join(fmt.Errorf("replaying commit %d: %w", next, err), r.Close())
 			}
-			if err := db.replayFrame(f, views); err != nil {
+			chain := f.Chain
+			if f.LastSeq < f.FirstSeq { // no change: the check of its seq is that of a frame before
+				if chain = db.applying.chain; next == low.Commit+1 {
+					chain, err = db.log.ChainAt(f.LastSeq)
+				}
+			}
+			if err == nil {
+				err = db.replayFrame(f, chain, views)
+			}
+			if err != nil {
 				return errors.Join(err, r.Close())
 			}
 			db.recovery.Commits++
@@ -361,9 +369,9 @@ func (db *DB) replay() error {
 	return nil
 }
 
-func (db *DB) replayFrame(f *wal.Frame, views []view) error {
+func (db *DB) replayFrame(f *wal.Frame, chain uint32, views []view) error {
 	c := &db.applying
-	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, f.Chain, f.Time, f.Records
+	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, chain, f.Time, f.Records
 	if err := decodeCommit(c); err != nil {
 		return err
 	}
