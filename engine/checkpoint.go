@@ -65,9 +65,12 @@ func (db *DB) startCheckpoints() {
 				return
 			case <-t.C:
 			}
-			due := db.log.Stats().BytesWritten-db.check.bytes >= db.opts.CheckpointBytes
+			db.check.mu.Lock()
+			at, bytes := db.check.at, db.check.bytes
+			db.check.mu.Unlock()
+			due := db.log.Stats().BytesWritten-bytes >= db.opts.CheckpointBytes
 			if time.Since(last) >= db.opts.CheckpointInterval {
-				due = due || db.check.at.Less(db.visible.Load().Stamp)
+				due = due || at.Less(db.visible.Load().Stamp)
 				last = time.Now()
 			}
 			if !due || db.Err() != nil {

@@ -563,10 +563,12 @@ func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) 
 	l.segments = append(l.segments, old)
 	l.use(seg, p.file)
 	sc := newScan(seg, b)
+	l.mu.Lock() // use has begun the background work
 	for f, err := sc.next(); err == nil; f, err = sc.next() {
 		seg.apply(f)
 	}
 	seg.end = sc.offset
+	l.mu.Unlock()
 	l.offset, l.durable, l.lastMS, l.chain, l.marked = sc.offset, sc.durable, sc.lastMS, sc.chain, true
 	return nil
 }
