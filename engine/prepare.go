@@ -179,3 +179,21 @@ func quoted(s string) string {
 	}
 	return fmt.Sprintf("%q", s)
 }
+
+// prepared is what the caller's goroutine works out for an Op before the
+// sequencer sees it.
+type prepared struct {
+	err     *change.Error
+	lib     uint32
+	dim     int    // of every vector in the op, 0 where it has none
+	content []byte // behind resolutionRoom bytes
+	raw     []byte
+	bytes   int // that the op's changes take in the log, about
+	hash    uint64
+
+	// read says that row was read from the store (nil: absent) after ticket was
+	// applied.
+	read   bool
+	ticket uint64
+	row    *docRow
+}
