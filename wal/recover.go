@@ -267,11 +267,11 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 	l.end.Store(&end)
 	info.End, info.Moved = end, len(frames)-kept
 	defer func() { info.Segments = len(l.segments) }()
+	from := int64(segmentHeaderSize) // the end of the last commit
+	if kept > 0 {
+		from = frames[kept-1].offset + frames[kept-1].size()
+	}
 	if seg.sealed {
-		from := int64(segmentHeaderSize)
-		if kept > 0 {
-			from = frames[kept-1].offset + frames[kept-1].size()
-		}
 		if err := l.syncSeal(seg, data, from); err != nil {
 			return info, err
 		}
@@ -296,10 +296,17 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 		}
 		l.file.filled = size
 	}
+	if sc.offset > from {
+		// A sync of the MARK may have failed, and then no later one writes its page
+		// unless it is written again.
+		if _, err := f.WriteAt(data[from:sc.offset], from); err != nil {
+			return info, err
+		}
+	}
 	l.segments = append(l.segments, seg)
 	seg.end = sc.offset
 	l.offset, l.durable, l.lastMS, l.chain = sc.offset, sc.durable, sc.lastMS, sc.chain
-	l.marked = kept == 0 || sc.offset > frames[kept-1].offset+frames[kept-1].size()
+	l.marked = kept == 0 || sc.offset > from
 	return info, nil
 }
 
