@@ -216,6 +216,16 @@ func (s *sequencer) addChunks(op *Op, lib *libRow, row *docRow, out *Outcome) *c
 		ids[row.Chunks[i].ID] = true
 	}
 	chunks := op.Doc.Chunks
+	references := 0
+	for i := range row.Chunks {
+		references += referenceBytes(row.Chunks[i].ID, row.Chunks[i].Metadata)
+	}
+	for i := range chunks {
+		references += referenceBytes(chunks[i].ID, chunks[i].Metadata)
+	}
+	if err := checkReferences(len(row.Chunks)+len(chunks), references); err != nil {
+		return err
+	}
 	for i := range chunks {
 		if id := chunks[i].ID; id != "" {
 			if ids[id] {

@@ -180,8 +180,8 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	var h frameHeader
 	l.buf, l.scratch, h = appendFrame(l.buf[:0], recs, !l.o.NoCompression, l.scratch)
 	l.buf = slices.Grow(l.buf, pageSize) // for padded
-	if l.full(int64(len(l.buf))) {
-		if err := l.roll(); err != nil {
+	if l.full(int64(len(l.buf)), commitTime) {
+		if err := l.roll(commitTime); err != nil {
 			return End{}, l.fail(err)
 		}
 	}
@@ -207,12 +207,18 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	return l.committed(&h, recs, end), nil
 }
 
+// maxSegmentSpan is the time from a segment's base to its last frame, of which a
+// frame holds the milliseconds in 32 bits: 49 days.
+const maxSegmentSpan = 30 * 24 * time.Hour
+
 // full reports whether n more bytes belong into the next segment: there is no
 // room for them, or they would lie behind what is written with zeros of a segment
-// that somebody had to wait for, and a better one is ready.
-func (l *Log) full(n int64) bool {
+// that somebody had to wait for, and a better one is ready, or the segment's base
+// time is too far back.
+func (l *Log) full(n, commitTime int64) bool {
 	end := l.offset + n
-	return l.offset > segmentHeaderSize && (end > l.o.SegmentSize || end > l.file.filled && len(l.prepared) > 0)
+	return l.offset > segmentHeaderSize && (end > l.o.SegmentSize || end > l.file.filled && len(l.prepared) > 0 ||
+		commitTime-l.last().baseTime > maxSegmentSpan.Microseconds())
 }
 
 // stampTime sets the frame's time, which never falls within a segment, and
@@ -317,14 +323,15 @@ func (l *Log) marks() {
 	}
 }
 
-// roll seals the last segment and begins the next one. Callers hold writeMu.
-func (l *Log) roll() error {
+// roll seals the last segment and begins the next one, for a frame of that commit
+// time. Callers hold writeMu.
+func (l *Log) roll(commitTime int64) error {
 	if err := l.sealLast(); err != nil {
 		return err
 	}
 	end := l.end.Load()
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
-		baseTime: end.Time, firstCommit: end.Commit + 1, chain: l.chain}}
+		baseTime: max(end.Time, commitTime), firstCommit: end.Commit + 1, chain: l.chain}}
 	file, err := l.begin(seg)
 	if err != nil {
 		return err

@@ -329,7 +329,7 @@ func (l *Log) syncSeal(seg *segment, data []byte, from int64) error {
 // beginAfter begins a segment behind a sealed one.
 func (l *Log) beginAfter(end End, chain uint32) error {
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
-		baseTime: end.Time, firstCommit: end.Commit + 1, chain: chain}}
+		baseTime: max(end.Time, l.o.Now().UnixMicro()), firstCommit: end.Commit + 1, chain: chain}}
 	file, err := l.begin(seg)
 	if err != nil {
 		return err
