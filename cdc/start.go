@@ -1,6 +1,10 @@
 package cdc
 
-import "github.com/arrwdb/arrwdb/change"
+import (
+	"fmt"
+
+	"github.com/arrwdb/arrwdb/change"
+)
 
 // resolve returns the first seq that a reader is to be sent, and the place where
 // it stands before that. It is a function of what the log says at one moment.
@@ -21,7 +25,11 @@ func (q *Query) resolve(lineage change.Lineage, head, earliest uint64) (next uin
 	}
 	switch {
 	case next-1 > head:
-		return 0, change.Errorf(change.Ahead, "seq %d is past the head, which is at %d: read on from %d at most", next-1, head, head+1).
+		what := fmt.Sprintf("from=%d", next)
+		if q.After != nil {
+			what = fmt.Sprintf("position %s", *q.After)
+		}
+		return 0, change.Errorf(change.Ahead, "%s is past the head, which is at %d: %d is the next change", what, head, head+1).
 			With("head_seq", head).With("epoch", lineage.Current().String())
 	case next < earliest:
 		return 0, expired(next, lineage, head, earliest)

@@ -68,6 +68,7 @@ type storeView struct {
 	// keep says that a chunk change in the same commit may read them.
 	docs map[string]*docRow
 	keep bool
+	once map[string]bool // keys whose answers the commit being applied has set
 	key  []byte
 	val  []byte
 
@@ -86,6 +87,7 @@ func (v *storeView) apply(c *commit) error {
 	b := v.db.NewBatchWithSize(size)
 	defer b.Close()
 	clear(v.docs)
+	clear(v.once)
 	v.keep = false
 	for i := range c.records {
 		k := c.records[i].Kind
@@ -335,6 +337,10 @@ func (v *storeView) applyOnce(b *pebble.Batch, r *change.Record, c *change.Idemp
 	if err := b.Set(onceAgeKey(c.Time, c.Key), nil, nil); err != nil {
 		return err
 	}
+	if v.once == nil {
+		v.once = map[string]bool{}
+	}
+	v.once[string(c.Key)] = true
 	if c.Time < onceTTL {
 		return nil
 	}
@@ -351,7 +357,7 @@ func (v *storeView) applyOnce(b *pebble.Batch, r *change.Record, c *change.Idemp
 		val, closer, err := v.db.Get(onceKey(hash))
 		if err == nil {
 			old, derr := change.DecodeIdempotency(&change.Record{Body: val})
-			expired := derr == nil && old.Time <= c.Time-onceTTL && string(hash) != string(c.Key)
+			expired := derr == nil && old.Time <= c.Time-onceTTL && !v.once[string(hash)]
 			if err := errors.Join(derr, closer.Close()); err != nil {
 				return err
 			}

@@ -10,19 +10,20 @@ import (
 // A checkpointer makes every view durable now and then, so that a restart does
 // not replay for long.
 type checkpointer struct {
-	mu    sync.Mutex // one checkpoint at a time
-	at    change.Stamp
-	bytes int64 // of log written when the last one was made
-	count uint64
-	took  time.Duration
+	making sync.Mutex // one checkpoint at a time; before mu
+	mu     sync.Mutex // guards the rest, and is never held for long
+	at     change.Stamp
+	bytes  int64 // of log written when the last one was made
+	count  uint64
+	took   time.Duration
 }
 
 // Checkpoint makes every view durable as of a commit at or past the one that is
 // visible when it is called. Writes go on meanwhile.
 func (db *DB) Checkpoint() error {
 	c := &db.check
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.making.Lock()
+	defer c.making.Unlock()
 	if err := db.Err(); err != nil {
 		return err
 	}
@@ -43,6 +44,8 @@ func (db *DB) Checkpoint() error {
 	if err := db.store.Flush(); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.at, c.bytes, c.took = stamp, bytes, time.Since(start)
 	c.count++
 	return nil
@@ -65,9 +68,12 @@ func (db *DB) startCheckpoints() {
 				return
 			case <-t.C:
 			}
-			due := db.log.Stats().BytesWritten-db.check.bytes >= db.opts.CheckpointBytes
+			db.check.mu.Lock()
+			at, bytes := db.check.at, db.check.bytes
+			db.check.mu.Unlock()
+			due := db.log.Stats().BytesWritten-bytes >= db.opts.CheckpointBytes
 			if time.Since(last) >= db.opts.CheckpointInterval {
-				due = due || db.check.at.Less(db.visible.Load().Stamp)
+				due = due || at.Less(db.visible.Load().Stamp)
 				last = time.Now()
 			}
 			if !due || db.Err() != nil {

@@ -40,3 +40,7 @@ func DurableStamps(fs vfs.FS, dir string) (inRows, inStore change.Stamp, err err
 
 // DurableStamp is the end of the log.
 func (db *DB) DurableStamp() change.Stamp { return db.log.Durable().Stamp }
+
+// InFlight returns how many documents the sequencer holds as assigned and not
+// yet known to be applied. Nothing may be written meanwhile.
+func (db *DB) InFlight() int { return len(db.seq.inflight) }

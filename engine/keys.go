@@ -245,13 +245,25 @@ func decodeLibRow(b []byte) (*libRow, error) {
 	return l, nil
 }
 
+// settings returns the library's settings as they are now: a vector may have fixed
+// the dimension since they were given.
+func (l *libRow) settings() (s *LibrarySettings, text []byte, err error) {
+	s = new(LibrarySettings)
+	if err := json.Unmarshal(l.Settings, s); err != nil {
+		return nil, nil, fmt.Errorf("%w: settings of a library: %v", errRow, err)
+	}
+	s.Dimension = Dimension(l.Dimension)
+	text, err = json.Marshal(s)
+	return s, text, err
+}
+
 // library returns the row as the API's library.
 func (l *libRow) library() (*Library, error) {
-	out := &Library{Num: l.Num, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Seq: l.Seq}
-	if err := json.Unmarshal(l.Settings, &out.LibrarySettings); err != nil {
-		return nil, fmt.Errorf("%w: settings of a library: %v", errRow, err)
+	s, _, err := l.settings()
+	if err != nil {
+		return nil, err
 	}
-	out.Dimension = l.Dimension
+	out := &Library{LibrarySettings: *s, Num: l.Num, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Seq: l.Seq}
 	// There is no index beside the rows yet: all that is applied can be found.
 	out.Stats = LibraryStats{Documents: l.Documents, Chunks: l.Chunks, DeletedChunks: l.Dead, IndexedChunks: l.Chunks, IndexSeq: l.LastSeq}
 	return out, nil

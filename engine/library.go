@@ -1,6 +1,9 @@
 package engine
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // LibrarySettings is a library as it is configured, in the API's form.
 type LibrarySettings struct {
@@ -8,12 +11,24 @@ type LibrarySettings struct {
 	Name        string            `json:"name"`
 	Description string            `json:"description"`
 	Metadata    json.RawMessage   `json:"metadata"`
-	Dimension   int               `json:"dimension"` // 0: the first vector fixes it; shown as null
-	Metric      string            `json:"metric"`    // cosine, l2 or dot
+	Dimension   Dimension         `json:"dimension"`
+	Metric      string            `json:"metric"` // cosine, l2 or dot
 	Index       IndexSettings     `json:"index"`
 	Embedding   EmbeddingSettings `json:"embedding"`
 	Chunking    ChunkingSettings  `json:"chunking"`
 	Analyzer    AnalyzerSettings  `json:"analyzer"`
+}
+
+// A Dimension is how many numbers a library's vectors have. 0 says that the first
+// vector fixes it; as JSON that is null.
+type Dimension int
+
+// MarshalJSON implements json.Marshaler.
+func (d Dimension) MarshalJSON() ([]byte, error) {
+	if d == 0 {
+		return []byte("null"), nil
+	}
+	return strconv.AppendInt(nil, int64(d), 10), nil
 }
 
 // IndexSettings configures a library's vector index.

@@ -100,7 +100,7 @@ func (spec *LibrarySpec) settings() (*LibrarySettings, *change.Error) {
 		if *d < 1 || *d > MaxDimension {
 			return nil, change.BadField("dimension", "dimension %d is not between 1 and %d", *d, MaxDimension)
 		}
-		s.Dimension = *d
+		s.Dimension = Dimension(*d)
 	}
 	if m := spec.Metric; m != nil {
 		if *m != "cosine" && *m != "l2" && *m != "dot" {

@@ -156,22 +156,28 @@ func Open(dir string, o Options) (*DB, error) {
 	return db, nil
 }
 
-// mkdirAll makes dir and syncs the directories that now have a new entry.
+// mkdirAll makes dir and syncs the directories that have a new entry. Which ones
+// is not known where a start was cut off here: until there is a FORMAT all above
+// are synced.
 func mkdirAll(fsys vfs.FS, dir string) error {
-	if _, err := fsys.Stat(dir); err == nil {
+	if _, err := fsys.Stat(fsys.PathJoin(dir, formatName)); err == nil {
 		return nil
 	}
 	if err := fsys.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	parent := fsys.PathDir(dir)
-	if parent == "" {
-		parent = "."
+	for at, parent := dir, ""; ; at = parent {
+		if parent = fsys.PathDir(at); parent == "" {
+			parent = "."
+		}
+		err := syncDir(fsys, parent)
+		if at == dir && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if parent == at || parent == "." {
+			return nil
+		}
 	}
-	if err := syncDir(fsys, parent); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	return nil
 }
 
 func (db *DB) open() error {
@@ -332,7 +338,16 @@ func (db *DB) replay() error {
 			if err != nil {
 				return errors.Join(fmt.Errorf("replaying commit %d: %w", next, err), r.Close())
 			}
-			if err := db.replayFrame(f, views); err != nil {
+			chain := f.Chain
+			if f.LastSeq < f.FirstSeq { // no change: the check of its seq is that of a frame before
+				if chain = db.applying.chain; next == low.Commit+1 {
+					chain, err = db.log.ChainAt(f.LastSeq)
+				}
+			}
+			if err == nil {
+				err = db.replayFrame(f, chain, views)
+			}
+			if err != nil {
 				return errors.Join(err, r.Close())
 			}
 			db.recovery.Commits++
@@ -354,9 +369,9 @@ func (db *DB) replay() error {
 	return nil
 }
 
-func (db *DB) replayFrame(f *wal.Frame, views []view) error {
+func (db *DB) replayFrame(f *wal.Frame, chain uint32, views []view) error {
 	c := &db.applying
-	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, f.Chain, f.Time, f.Records
+	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, chain, f.Time, f.Records
 	if err := decodeCommit(c); err != nil {
 		return err
 	}

@@ -19,6 +19,10 @@ const (
 	MaxMetadataBytes = 1 << 20
 	MaxTitleBytes    = 1 << 20
 	MaxChunks        = 100_000 // of one document
+	// MaxReferenceBytes bounds the ids and metadata of a document's chunks, which
+	// stand in every change that kills them: with more, a document could be too
+	// large to be deleted.
+	MaxReferenceBytes = 12 << 20
 )
 
 var docHash = maphash.MakeSeed()
@@ -111,6 +115,7 @@ func (db *DB) prepareDocument(lib *libraryInfo, op *Op) *change.Error {
 		return change.BadField("chunks", "%d chunks, the limit is %d", len(doc.Chunks), MaxChunks)
 	}
 	var seen map[string]bool
+	references := 0
 	for i := range doc.Chunks {
 		ch := &doc.Chunks[i]
 		if ch.ID == "" {
@@ -135,6 +140,22 @@ func (db *DB) prepareDocument(lib *libraryInfo, op *Op) *change.Error {
 		if err := checkVectors(lib, op, ch, i); err != nil {
 			return err
 		}
+		references += referenceBytes(ch.ID, ch.Metadata)
+	}
+	return checkReferences(len(doc.Chunks), references)
+}
+
+// referenceBytes is what a change that kills a chunk holds of it, about.
+func referenceBytes(id string, metadata []byte) int { return len(id) + len(metadata) + 16 }
+
+// checkReferences refuses a document that would have so many chunks, with ids and
+// metadata of so many bytes.
+func checkReferences(chunks, bytes int) *change.Error {
+	if chunks > MaxChunks {
+		return change.Errorf(change.TooLarge, "the document would have %d chunks, the limit is %d", chunks, MaxChunks).With("limit", MaxChunks)
+	}
+	if bytes > MaxReferenceBytes {
+		return change.Errorf(change.TooLarge, "the ids and metadata of the document's chunks would take %d bytes, the limit is %d", bytes, MaxReferenceBytes).With("limit", MaxReferenceBytes)
 	}
 	return nil
 }
@@ -178,4 +199,22 @@ func quoted(s string) string {
 		return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:most], "�"))
 	}
 	return fmt.Sprintf("%q", s)
+}
+
+// prepared is what the caller's goroutine works out for an Op before the
+// sequencer sees it.
+type prepared struct {
+	err     *change.Error
+	lib     uint32
+	dim     int    // of every vector in the op, 0 where it has none
+	content []byte // behind resolutionRoom bytes
+	raw     []byte
+	bytes   int // that the op's changes take in the log, about
+	hash    uint64
+
+	// read says that row was read from the store (nil: absent) after ticket was
+	// applied.
+	read   bool
+	ticket uint64
+	row    *docRow
 }

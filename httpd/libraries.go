@@ -22,7 +22,7 @@ type libraryView struct {
 	Name        string                   `json:"name"`
 	Description string                   `json:"description"`
 	Metadata    json.RawMessage          `json:"metadata"`
-	Dimension   *int                     `json:"dimension"`
+	Dimension   engine.Dimension         `json:"dimension"`
 	Metric      string                   `json:"metric"`
 	Index       engine.IndexSettings     `json:"index"`
 	Embedding   engine.EmbeddingSettings `json:"embedding"`
@@ -35,12 +35,8 @@ type libraryView struct {
 }
 
 func viewLibrary(l *engine.Library) *libraryView {
-	v := &libraryView{ID: l.ID, Name: l.Name, Description: l.Description, Metadata: l.Metadata, Metric: l.Metric, Index: l.Index, Embedding: l.Embedding,
+	return &libraryView{ID: l.ID, Name: l.Name, Description: l.Description, Metadata: l.Metadata, Dimension: l.Dimension, Metric: l.Metric, Index: l.Index, Embedding: l.Embedding,
 		Chunking: l.Chunking, Analyzer: l.Analyzer, CreatedAt: timeText(l.CreatedAt), UpdatedAt: timeText(l.UpdatedAt), Seq: l.Seq, Stats: l.Stats}
-	if l.Dimension > 0 {
-		v.Dimension = &l.Dimension
-	}
-	return v
 }
 
 func timeText(micros int64) string {

@@ -230,7 +230,7 @@ func (p *Pipeline[T]) handOn(n int, rest []*Request[T]) {
 		p.idle.Broadcast()
 		return
 	}
-	if p.queue[0].fin != nil {
+	if p.queue[0].fin != nil || len(rest) > 0 { // the callers of the rest wait for the end of this frame
 		go p.lead()
 	} else {
 		*p.batch <- struct{}{}

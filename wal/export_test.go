@@ -21,3 +21,6 @@ func ZeroFill(f vfs.File, size int64) error { return zeroFill(f, 0, size) }
 
 // Preallocate makes a file as the next segment's is made.
 func Preallocate(f vfs.File, size int64) error { return preallocate(f, size, size) }
+
+// Prepared reports whether the next segment is ready.
+func (l *Log) Prepared() bool { return len(l.prepared) > 0 }

@@ -16,6 +16,9 @@ import (
 type segmentFile struct {
 	vfs.File
 	name string
+	// filled is up to where its blocks have been written; behind it commits are
+	// slower.
+	filled int64
 }
 
 var zeros [1 << 20]byte
@@ -46,13 +49,17 @@ func zeroFill(f vfs.File, offset, n int64) error {
 	return f.Sync()
 }
 
-// finish closes the file. A size above 0 cuts off what was allocated behind it,
-// where the file system can.
+// finish closes the file, once. A size above 0 cuts off what was allocated
+// behind it, where the file system can.
 func (f *segmentFile) finish(size int64) error {
-	if size > 0 {
-		truncate(f.File, size)
+	file := f.File
+	if f.File = nil; file == nil {
+		return nil
 	}
-	return f.File.Close()
+	if size > 0 {
+		truncate(file, size)
+	}
+	return file.Close()
 }
 
 // A preparedFile is the next segment's file, under a name that no start takes
@@ -75,10 +82,6 @@ func (p *preparedFile) discard(fs vfs.FS) {
 
 func (l *Log) path(name string) string { return l.o.FS.PathJoin(l.o.Dir, name) }
 
-// fillNow is how much of a segment is written with zeros where somebody waits
-// for it: all of a 64 MiB segment takes some 60 ms, which the background has.
-const fillNow = 2 << 20
-
 // prepareFile makes a segment's file.
 func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 	id, err := newSegmentID(l.o.Rand)
@@ -97,16 +100,16 @@ func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 	if err != nil {
 		return preparedFile{}, err
 	}
-	if err := preallocate(f, l.o.SegmentSize, min(fill, l.o.SegmentSize)); err != nil {
+	fill = min(fill, l.o.SegmentSize)
+	if err := preallocate(f, l.o.SegmentSize, fill); err != nil {
 		return preparedFile{}, errors.Join(err, f.Close(), l.o.FS.Remove(name))
 	}
-	return preparedFile{id, &segmentFile{File: f, name: name}}, nil
+	return preparedFile{id, &segmentFile{File: f, name: name, filled: fill}}, nil
 }
 
 // prepareNext makes the next segment's file in the background.
 func (l *Log) prepareNext() {
 	l.tasks.Go(func() {
-		l.uncacheOld()
 		if len(l.prepared) > 0 {
 			return
 		}
@@ -131,7 +134,7 @@ func (l *Log) begin(seg *segment) (*segmentFile, error) {
 	case p = <-l.prepared:
 	default:
 		var err error
-		if p, err = l.prepareFile(fillNow); err != nil {
+		if p, err = l.prepareFile(l.o.FillNow); err != nil {
 			return nil, err
 		}
 	}
@@ -167,21 +170,21 @@ func syncDir(fs vfs.FS, dir string) error {
 const cachedBytes = 1 << 30
 
 // uncacheOld lets go of the cached pages of the segment that has just fallen
-// behind the last cachedBytes.
+// behind the last cachedBytes, in the background. Callers hold writeMu.
 func (l *Log) uncacheOld() {
-	l.mu.RLock()
 	name, size := "", int64(0)
 	for i := len(l.segments) - 1; i >= 0 && name == ""; i-- {
 		if size += l.segments[i].end; size > cachedBytes {
 			name = l.segments[i].name
 		}
 	}
-	l.mu.RUnlock()
 	if name == "" {
 		return
 	}
-	if f, err := l.o.FS.Open(l.path(name)); err == nil {
-		uncache(f)
-		_ = f.Close()
-	}
+	l.tasks.Go(func() {
+		if f, err := l.o.FS.Open(l.path(name)); err == nil {
+			uncache(f)
+			_ = f.Close()
+		}
+	})
 }

@@ -22,6 +22,9 @@ const (
 	MinSegmentSize     = 4 << 10
 	MaxSegmentSize     = 1 << 30
 	DefaultMarkDelay   = 75 * time.Millisecond
+	// DefaultFillNow: all of a 64 MiB segment takes some 45 ms, which the background
+	// has.
+	DefaultFillNow = 2 << 20
 )
 
 // Options configures Open. The zero value of a field means its default.
@@ -29,6 +32,7 @@ type Options struct {
 	FS          vfs.FS // default: the operating system's
 	Dir         string
 	SegmentSize int64         // bytes; a larger frame makes its segment larger
+	FillNow     int64         // bytes of a segment that are written with zeros where somebody waits for it
 	MarkDelay   time.Duration // after the last commit; negative: never, only at Close
 	// NoCompression writes records as they are.
 	NoCompression bool
@@ -49,6 +53,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.SegmentSize < MinSegmentSize || o.SegmentSize > MaxSegmentSize {
 		return o, fmt.Errorf("segment size %d is not between %d and %d", o.SegmentSize, MinSegmentSize, MaxSegmentSize)
+	}
+	if o.FillNow == 0 {
+		o.FillNow = DefaultFillNow
 	}
 	if o.MarkDelay == 0 {
 		o.MarkDelay = DefaultMarkDelay
@@ -173,8 +180,8 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	var h frameHeader
 	l.buf, l.scratch, h = appendFrame(l.buf[:0], recs, !l.o.NoCompression, l.scratch)
 	l.buf = slices.Grow(l.buf, pageSize) // for padded
-	if l.offset+int64(len(l.buf)) > l.o.SegmentSize && l.offset > segmentHeaderSize {
-		if err := l.roll(); err != nil {
+	if l.full(int64(len(l.buf)), commitTime) {
+		if err := l.roll(commitTime); err != nil {
 			return End{}, l.fail(err)
 		}
 	}
@@ -198,6 +205,20 @@ func (l *Log) Append(recs []change.Record, commitTime int64) (End, error) {
 	}
 	l.stats.synced(time.Since(start))
 	return l.committed(&h, recs, end), nil
+}
+
+// maxSegmentSpan is the time from a segment's base to its last frame, of which a
+// frame holds the milliseconds in 32 bits: 49 days.
+const maxSegmentSpan = 30 * 24 * time.Hour
+
+// full reports whether n more bytes belong into the next segment: there is no
+// room for them, or they would lie behind what is written with zeros of a segment
+// that somebody had to wait for, and a better one is ready, or the segment's base
+// time is too far back.
+func (l *Log) full(n, commitTime int64) bool {
+	end := l.offset + n
+	return l.offset > segmentHeaderSize && (end > l.o.SegmentSize || end > l.file.filled && len(l.prepared) > 0 ||
+		commitTime-l.last().baseTime > maxSegmentSpan.Microseconds())
 }
 
 // stampTime sets the frame's time, which never falls within a segment, and
@@ -302,19 +323,21 @@ func (l *Log) marks() {
 	}
 }
 
-// roll seals the last segment and begins the next one. Callers hold writeMu.
-func (l *Log) roll() error {
+// roll seals the last segment and begins the next one, for a frame of that commit
+// time. Callers hold writeMu.
+func (l *Log) roll(commitTime int64) error {
 	if err := l.sealLast(); err != nil {
 		return err
 	}
 	end := l.end.Load()
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
-		baseTime: end.Time, firstCommit: end.Commit + 1, chain: l.chain}}
+		baseTime: max(end.Time, commitTime), firstCommit: end.Commit + 1, chain: l.chain}}
 	file, err := l.begin(seg)
 	if err != nil {
 		return err
 	}
 	l.use(seg, file)
+	l.uncacheOld()
 	return nil
 }
 

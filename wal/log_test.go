@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -24,7 +25,7 @@ import (
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func options(fs vfs.FS) wal.Options {
-	return wal.Options{FS: fs, Dir: "log", SegmentSize: 4 << 10, MarkDelay: -1, Logger: quiet}
+	return wal.Options{FS: fs, Dir: "log", SegmentSize: 4 << 10, FillNow: 3 << 10, MarkDelay: -1, Logger: quiet}
 }
 
 func open(t testing.TB, o wal.Options) (*wal.Log, wal.RecoveryInfo) {
@@ -788,5 +789,38 @@ func TestLimits(t *testing.T) {
 	}
 	if _, err := l.Append([]change.Record{{Kind: change.DocumentAdded, Seq: 2, Body: []byte("x")}}, 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// A frame's time is 32 bits of milliseconds after its segment's base: a log that
+// is written to once a month goes on with a new segment.
+func TestTimesFarApart(t *testing.T) {
+	mem := vfs.NewMem()
+	o := options(mem)
+	l, _ := open(t, o)
+	at := l.Durable().Time
+	seq := uint64(0)
+	for range 5 {
+		for _, later := range []time.Duration{time.Second, 80 * 24 * time.Hour} {
+			at += later.Microseconds()
+			seq++
+			body, raw := content(seq)
+			end, err := l.Append([]change.Record{{Kind: change.DocumentAdded, Library: uint32(seq % 7), Body: body, Raw: raw, Seq: seq}}, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lag := at - end.Time; lag < 0 || lag >= 1000 {
+				t.Errorf("a commit at %d µs has the time %d", at, end.Time)
+			}
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, _ = open(t, o)
+	defer l.Close()
+	check(t, l)
+	if lag := at - l.Durable().Time; lag < 0 || lag >= 1000 {
+		t.Errorf("after a restart the log ends at %d, not at %d", l.Durable().Time, at)
 	}
 }

@@ -5,189 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"sort"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/arrwdb/arrwdb/change"
 )
-
-// RecoveryInfo says what Open found.
-type RecoveryInfo struct {
-	// Clean says that the log ended where it should: nothing was torn, and all
-	// frames had been committed to.
-	Clean bool
-	// TornFile is where the bytes of a torn tail were kept, "" without one.
-	TornFile  string
-	TornBytes int64
-	// Moved is how many frames were behind the last commitment, and were written
-	// again into a new segment and synced.
-	Moved    int
-	Segments int
-	End      End
-}
-
-// Open opens the log in o.Dir and recovers it; an empty directory becomes a new
-// log. It fails with a *CorruptionError where acknowledged frames are missing or
-// damaged, and then has changed nothing.
-func Open(o Options) (*Log, RecoveryInfo, error) {
-	o, err := o.withDefaults()
-	if err != nil {
-		return nil, RecoveryInfo{}, err
-	}
-	l := &Log{o: o, stop: make(chan struct{}), prepared: make(chan preparedFile, 1)}
-	info, err := l.open()
-	if err != nil {
-		if l.file != nil {
-			err = errors.Join(err, l.file.finish(0))
-		}
-		return nil, info, err
-	}
-	if o.MarkDelay > 0 {
-		l.tasks.Go(l.marks)
-	}
-	l.prepareNext()
-	return l, info, nil
-}
-
-func (l *Log) open() (RecoveryInfo, error) {
-	info := RecoveryInfo{Clean: true}
-	if err := l.o.FS.MkdirAll(l.o.Dir, 0o755); err != nil {
-		return info, err
-	}
-	if err := syncDir(l.o.FS, l.o.FS.PathDir(l.o.Dir)); err != nil {
-		return info, err
-	}
-	segs, leftovers, err := listSegments(l.o.FS, l.o.Dir)
-	if err != nil {
-		return info, err
-	}
-	for _, name := range leftovers {
-		if err := l.o.FS.Remove(l.path(name)); err != nil {
-			return info, err
-		}
-	}
-	l.id, l.floor, l.lineage, err = readLineage(l.o.FS, l.o.Dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(segs) == 0:
-		if l.o.MustReach.Commit > 0 {
-			return info, l.missing(l.o.Dir, 0, 1, "the directory holds no log")
-		}
-		return info, l.create()
-	case errors.Is(err, fs.ErrNotExist):
-		return info, &CorruptionError{File: l.path(lineageName), FirstSeq: 1, Detail: fmt.Sprintf("it is missing, and there are %d segments", len(segs))}
-	case err != nil:
-		return info, err
-	}
-	if len(segs) == 0 {
-		if l.o.MustReach.Commit > 0 {
-			return info, l.missing(l.o.Dir, 0, 1, "the directory holds no segments")
-		}
-		return info, l.createSegment()
-	}
-	return l.recover(segs)
-}
-
-func (l *Log) missing(file string, offset int64, seq uint64, what string) *CorruptionError {
-	return &CorruptionError{File: file, Offset: offset, FirstSeq: seq, LastSeq: l.o.MustReach.Seq,
-		Detail: fmt.Sprintf("%s; the store or an index holds everything up to %s: acknowledged changes are gone from the log", what, l.o.MustReach)}
-}
-
-func (l *Log) create() error {
-	var err error
-	if l.id, err = newLogID(l.o.Rand); err != nil {
-		return err
-	}
-	epoch, err := newEpoch(l.o.Rand)
-	if err != nil {
-		return err
-	}
-	l.lineage, l.floor = change.Lineage{{Epoch: epoch, FirstSeq: 1}}, 1
-	if err := writeLineage(l.o.FS, l.o.Dir, l.id, l.floor, l.lineage); err != nil {
-		return err
-	}
-	return l.createSegment()
-}
-
-func (l *Log) createSegment() error {
-	chain := crcOf(l.id[:])
-	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: 1, epoch: l.lineage.Current(),
-		baseTime: l.o.Now().UnixMicro(), firstCommit: 1, chain: chain}}
-	file, err := l.begin(seg)
-	if err != nil {
-		return err
-	}
-	l.end.Store(&End{Chain: chain, Time: seg.baseTime})
-	l.use(seg, file)
-	return nil
-}
-
-// listSegments reads the headers of all segments and puts them in order.
-// leftovers are files that were being made when the process ended.
-func listSegments(fsys vfs.FS, dir string) (segs []*segment, leftovers []string, err error) {
-	names, err := fsys.List(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		if isPrepared(name) || strings.HasSuffix(name, ".tmp") {
-			leftovers = append(leftovers, name)
-			continue
-		}
-		if !strings.HasSuffix(name, segmentSuffix) {
-			continue
-		}
-		seg := &segment{name: name}
-		if err := seg.readHeader(fsys, fsys.PathJoin(dir, name)); err != nil {
-			return nil, nil, err
-		}
-		segs = append(segs, seg)
-	}
-	sort.SliceStable(segs, func(i, j int) bool {
-		a, b := segs[i], segs[j]
-		if a.firstCommit != b.firstCommit {
-			return a.firstCommit < b.firstCommit
-		}
-		return a.flags&flagRecovered < b.flags&flagRecovered
-	})
-	return segs, leftovers, nil
-}
-
-func (s *segment) readHeader(fsys vfs.FS, path string) error {
-	firstSeq, id, ok := parseSegmentName(s.name)
-	if !ok {
-		return &CorruptionError{File: path, Detail: "its name is not <first seq>-<segment id>.seg"}
-	}
-	f, err := fsys.Open(path)
-	if err != nil {
-		return err
-	}
-	b := make([]byte, segmentHeaderSize)
-	n, err := f.ReadAt(b, 0)
-	if err := errors.Join(noEOF(err), f.Close()); err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	if err := s.decode(b[:n]); err != nil {
-		var newer *NewerFormatError
-		if errors.As(err, &newer) {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		return &CorruptionError{File: path, FirstSeq: firstSeq, Detail: err.Error()}
-	}
-	if s.firstSeq != firstSeq || s.id != id {
-		return &CorruptionError{File: path, FirstSeq: firstSeq, Detail: fmt.Sprintf("its name says first seq %d and id %016x, its header %d and %016x", firstSeq, id, s.firstSeq, s.id)}
-	}
-	return nil
-}
-
-func noEOF(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return nil
-	}
-	return err
-}
 
 // recover brings segs, which are not empty, to a state that can be written.
 func (l *Log) recover(segs []*segment) (RecoveryInfo, error) {
@@ -445,7 +267,14 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 	l.end.Store(&end)
 	info.End, info.Moved = end, len(frames)-kept
 	defer func() { info.Segments = len(l.segments) }()
+	from := int64(segmentHeaderSize) // the end of the last commit
+	if kept > 0 {
+		from = frames[kept-1].offset + frames[kept-1].size()
+	}
 	if seg.sealed {
+		if err := l.syncSeal(seg, data, from); err != nil {
+			return info, err
+		}
 		l.segments = append(l.segments, seg)
 		return info, l.beginAfter(end, seg.endChain)
 	}
@@ -458,23 +287,49 @@ func (l *Log) continueAfter(seg *segment, sc *scan, frames []*scanned, end End, 
 		return info, err
 	}
 	size := int64(len(data))
-	l.file = &segmentFile{File: f, name: l.path(seg.name)}
+	// How much of it is written with zeros is not known, but for what a segment
+	// always has.
+	l.file = &segmentFile{File: f, name: l.path(seg.name), filled: max(sc.offset, min(l.o.FillNow, size))}
 	if torn {
 		if err := zeroFill(f, sc.offset, size-sc.offset); err != nil {
+			return info, err
+		}
+		l.file.filled = size
+	}
+	if sc.offset > from {
+		// A sync of the MARK may have failed, and then no later one writes its page
+		// unless it is written again.
+		if _, err := f.WriteAt(data[from:sc.offset], from); err != nil {
 			return info, err
 		}
 	}
 	l.segments = append(l.segments, seg)
 	seg.end = sc.offset
 	l.offset, l.durable, l.lastMS, l.chain = sc.offset, sc.durable, sc.lastMS, sc.chain
-	l.marked = kept == 0 || sc.offset > frames[kept-1].offset+frames[kept-1].size()
+	l.marked = kept == 0 || sc.offset > from
 	return info, nil
+}
+
+// syncSeal writes again what stands between from, the end of the last commit,
+// and the end of a sealed segment, and syncs it: the seal may stand in the page
+// cache only, and once a segment follows it must be there.
+func (l *Log) syncSeal(seg *segment, data []byte, from int64) error {
+	f, err := l.o.FS.OpenReadWrite(l.path(seg.name), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	file := &segmentFile{File: f, name: l.path(seg.name)}
+	_, err = f.WriteAt(data[from:seg.end], from)
+	if err = errors.Join(err, f.Sync()); err != nil {
+		return errors.Join(err, file.finish(0))
+	}
+	return file.finish(seg.end)
 }
 
 // beginAfter begins a segment behind a sealed one.
 func (l *Log) beginAfter(end End, chain uint32) error {
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
-		baseTime: end.Time, firstCommit: end.Commit + 1, chain: chain}}
+		baseTime: max(end.Time, l.o.Now().UnixMicro()), firstCommit: end.Commit + 1, chain: chain}}
 	file, err := l.begin(seg)
 	if err != nil {
 		return err
@@ -489,7 +344,7 @@ func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) 
 	chain := old.endChain
 	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, flags: flagRecovered, logID: l.id, firstSeq: old.lastSeq + 1, epoch: l.lineage.Current(),
 		baseTime: old.baseTime, firstCommit: old.lastCommit + 1, chain: chain}}
-	p, err := l.prepareFile(fillNow)
+	p, err := l.prepareFile(l.o.FillNow)
 	if err != nil {
 		return err
 	}
@@ -533,10 +388,12 @@ func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) 
 	l.segments = append(l.segments, old)
 	l.use(seg, p.file)
 	sc := newScan(seg, b)
+	l.mu.Lock() // use has begun the background work
 	for f, err := sc.next(); err == nil; f, err = sc.next() {
 		seg.apply(f)
 	}
 	seg.end = sc.offset
+	l.mu.Unlock()
 	l.offset, l.durable, l.lastMS, l.chain, l.marked = sc.offset, sc.durable, sc.lastMS, sc.chain, true
 	return nil
 }

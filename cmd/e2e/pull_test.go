@@ -24,6 +24,22 @@ func (e *env) history(t *testing.T) (lib string, first uint64) {
 	return lib, first
 }
 
+// A library's events show the dimension as the library does: null until the first
+// vector has fixed it, also where the settings were given without.
+func TestLibraryEventsShowTheDimension(t *testing.T) {
+	both(t, func(t *testing.T, e *env) {
+		lib := e.lib(t)
+		first := num(e.get(t, "/v1/libraries/"+lib).is(200).obj(), "seq")
+		e.put(t, doc(lib, "a"), J{"embedding": []int{1, 2, 3}}).is(201)
+		e.patch(t, "/v1/libraries/"+lib, J{"description": "changed"}).is(200)
+		e.del(t, "/v1/libraries/"+lib).is(200)
+		evs := e.eventsFrom(t, first, "types=library.*&library="+lib)
+		same(t, "types", types(evs), []string{"library.created", "library.updated", "library.deleted"})
+		same(t, "created", at(evs[0], "data", "library", "dimension"), nil)
+		same(t, "updated", at(evs[1], "data", "library", "dimension"), 3)
+	})
+}
+
 func types(events []any) []string {
 	out := make([]string, len(events))
 	for i, ev := range events {

@@ -35,7 +35,11 @@ func (s *sequencer) library(op *libraryOp) *change.Error {
 	if row == nil {
 		return libraryNotFound(op.id)
 	}
-	c := change.LibraryChange{Time: s.time, CreatedAt: row.CreatedAt, ID: op.id, Settings: row.Settings, PrevSeq: row.Seq, PrevSettings: row.Settings,
+	_, settings, err := row.settings()
+	if err != nil {
+		return internalError(err)
+	}
+	c := change.LibraryChange{Time: s.time, CreatedAt: row.CreatedAt, ID: op.id, Settings: settings, PrevSeq: row.Seq, PrevSettings: settings,
 		NextChunk: row.NextChunk, Documents: row.Documents, Chunks: row.Chunks}
 	s.add(change.Record{Kind: op.kind, Library: row.Num, Body: c.Encode()})
 	delete(s.libs, op.id)
@@ -53,7 +57,7 @@ func (s *sequencer) createLibrary(op *libraryOp) *change.Error {
 	c := change.LibraryChange{Time: s.time, CreatedAt: s.time, ID: op.id, Settings: settings, NextChunk: 1}
 	rec := s.add(change.Record{Kind: op.kind, Library: num, Body: c.Encode()})
 	row := &libRow{Num: num, CreatedAt: s.time, UpdatedAt: s.time, Seq: rec.Seq, LastSeq: rec.Seq,
-		Dimension: op.spec.Dimension, NextChunk: 1, Settings: settings}
+		Dimension: int(op.spec.Dimension), NextChunk: 1, Settings: settings}
 	s.libs[op.id] = row
 	s.nextLib++
 	s.undo = append(s.undo, undo{fn: func() {
@@ -65,18 +69,18 @@ func (s *sequencer) createLibrary(op *libraryOp) *change.Error {
 }
 
 func (s *sequencer) updateLibrary(op *libraryOp, row *libRow) *change.Error {
-	var settings LibrarySettings
-	if err := json.Unmarshal(row.Settings, &settings); err != nil {
-		return internalError(err)
-	}
-	if err := op.patch.apply(&settings); err != nil {
-		return err
-	}
-	after, err := json.Marshal(&settings)
+	settings, before, err := row.settings()
 	if err != nil {
 		return internalError(err)
 	}
-	c := change.LibraryChange{Time: s.time, CreatedAt: row.CreatedAt, ID: op.id, Settings: after, PrevSeq: row.Seq, PrevSettings: row.Settings, NextChunk: row.NextChunk}
+	if err := op.patch.apply(settings); err != nil {
+		return err
+	}
+	after, err := json.Marshal(settings)
+	if err != nil {
+		return internalError(err)
+	}
+	c := change.LibraryChange{Time: s.time, CreatedAt: row.CreatedAt, ID: op.id, Settings: after, PrevSeq: row.Seq, PrevSettings: before, NextChunk: row.NextChunk}
 	rec := s.add(change.Record{Kind: op.kind, Library: row.Num, Body: c.Encode()})
 	s.saveLibrary(row)
 	row.Settings, row.UpdatedAt, row.Seq, row.LastSeq = after, s.time, rec.Seq, rec.Seq
@@ -222,22 +226,4 @@ func (s *sequencer) remember(o *Once, outcomes []Outcome) {
 	}})
 	s.once[key] = pendingOnce{s.ticket, c}
 	s.order = append(s.order, pendingKey{ticket: s.ticket, once: key})
-}
-
-// prepared is what the caller's goroutine works out for an Op before the
-// sequencer sees it.
-type prepared struct {
-	err     *change.Error
-	lib     uint32
-	dim     int    // of every vector in the op, 0 where it has none
-	content []byte // behind resolutionRoom bytes
-	raw     []byte
-	bytes   int // that the op's changes take in the log, about
-	hash    uint64
-
-	// read says that row was read from the store (nil: absent) after ticket was
-	// applied.
-	read   bool
-	ticket uint64
-	row    *docRow
 }
