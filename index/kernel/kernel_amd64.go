@@ -22,8 +22,7 @@ func detect() []variant {
 }
 
 // The assembly. rows is the first row; ids is nil for rows that follow each other;
-// n counts the rows; while one row is read, the one ahead places later in ids is
-// prefetched. n and dim are 1 or more, and dim is 16 or more for int8 with AVX2.
+// n counts the rows; while one row is read, the one ahead rows later is prefetched. n and dim are 1 or more, and dim is 16 or more for int8 with AVX2.
 
 //go:noescape
 func dotF32AVX2(q, rows *float32, dim int, ids *uint32, n, ahead int, out *float32)
@@ -55,8 +54,11 @@ func dotI8VNNI(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
 //go:noescape
 func l2I8VNNI(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
 
-// aheadBytes is how far prefetching runs ahead of reading.
-const aheadBytes = 4 << 10
+// aheadBytes is how far prefetching runs ahead of reading, but it is four rows at
+// least. Rows of 100 bytes that follow each other take 4.2 ns with 1 KiB and 5.0 ns
+// with four rows; rows anywhere in 64 MiB take 10 ns with 1 KiB, 13 with 2 KiB and 16
+// with 8 KiB: prefetches beyond what a core can have under way hold up the reads.
+const aheadBytes = 1 << 10
 
 // ahead returns the rows for that, a multiple of four.
 func ahead(rowBytes int) int { return max(4, aheadBytes/rowBytes&^3) }

@@ -20,7 +20,12 @@
 //	AX  place in ids   BP  place in out        R12-R15  the rows ahead
 //
 // Without ids, AX counts from 0 as if it were a pointer, four a row. The function
-// has loaded SI, DI, DX (as elements), AX, BP, and n in CX, ahead in R8.
+// has loaded SI, DI, DX (in elements), AX, BP, and n in CX, ahead in R8.
+//
+// Four rows are worked through side by side while the four at the place ahead are
+// prefetched, line by line, so that the memory is never idle; near the end the last
+// four are prefetched again, which costs little. Places in ids are compared as signed
+// numbers, because last begins before the first id if there are fewer than four.
 
 	SHLQ $SHIFT, DX
 	MOVQ DX, BX
@@ -31,38 +36,16 @@
 	MOVQ R8, ahead-16(SP)      // in bytes of ids
 	MOVQ AX, ids-24(SP)
 	INIT
-	TESTQ AX, AX
-	JZ   range4
 
-	// Prefetch the first rows.
-	MOVQ AX, R9
-	MOVQ ahead-16(SP), R10
-	ADDQ AX, R10
-	MOVQ last-8(SP), R11
-	ADDQ $16, R11
-	CMPQ R10, R11
-	CMOVQGT R11, R10
-warm:
-	MOVL (R9), R8
-	IMULQ DX, R8
-	ADDQ DI, R8
-	LEAQ (R8)(DX*1), R11
-warmrow:
-	PREFETCHT0 (R8)
-	ADDQ $64, R8
-	CMPQ R8, R11
-	JLT  warmrow
-	ADDQ $4, R9
-	CMPQ R9, R10
-	JLT  warm
-
-ids4:
+next4:
 	CMPQ AX, last-8(SP)
 	JGT  rest
 	MOVQ AX, R15               // the rows ahead, or the last four
 	ADDQ ahead-16(SP), R15
 	CMPQ R15, last-8(SP)
 	CMOVQGT last-8(SP), R15
+	CMPQ ids-24(SP), $0
+	JEQ  range4
 	MOVL (AX), R8
 	MOVL 4(AX), R9
 	MOVL 8(AX), R10
@@ -87,17 +70,34 @@ ids4:
 	ADDQ DI, R13
 	ADDQ DI, R14
 	ADDQ DI, R15
+	JMP  begin4
+range4:
+	MOVQ AX, R8
+	SHRQ $2, R8
+	IMULQ DX, R8
+	ADDQ DI, R8
+	LEAQ (R8)(DX*1), R9
+	LEAQ (R8)(DX*2), R10
+	LEAQ (R9)(DX*2), R11
+	MOVQ R15, R12
+	SHRQ $2, R12
+	IMULQ DX, R12
+	ADDQ DI, R12
+	LEAQ (R12)(DX*1), R13
+	LEAQ (R12)(DX*2), R14
+	LEAQ (R13)(DX*2), R15
+begin4:
 	ZERO
 	XORQ CX, CX
 	CMPQ CX, BX
-	JGE  ids4tail
-ids4step:
+	JGE  ahead4
+step4:
 	PREFETCH
 	STEP4
 	ADDQ $STEP, CX
 	CMPQ CX, BX
-	JLT  ids4step
-ids4tail:
+	JLT  step4
+ahead4:
 	PREFETCHT0 -1(R12)(DX*1)
 	PREFETCHT0 -1(R13)(DX*1)
 	PREFETCHT0 -1(R14)(DX*1)
@@ -108,29 +108,6 @@ ids4tail:
 	PREFETCHT0 (R13)(CX*1)
 	PREFETCHT0 (R14)(CX*1)
 	PREFETCHT0 (R15)(CX*1)
-	JMP  tail4
-
-range4:
-	CMPQ AX, last-8(SP)
-	JGT  rest
-	MOVQ AX, R8
-	SHRQ $2, R8
-	IMULQ DX, R8
-	ADDQ DI, R8
-	LEAQ (R8)(DX*1), R9
-	LEAQ (R8)(DX*2), R10
-	LEAQ (R9)(DX*2), R11
-	ZERO
-	XORQ CX, CX
-	CMPQ CX, BX
-	JGE  tail4
-range4step:
-	STEP4
-	ADDQ $STEP, CX
-	CMPQ CX, BX
-	JLT  range4step
-	CMPQ CX, DX
-	JEQ  sum4
 tail4:
 	TAIL4
 sum4:
@@ -138,9 +115,7 @@ sum4:
 	VMOVUPS X0, (BP)
 	ADDQ $16, BP
 	ADDQ $16, AX
-	CMPQ ids-24(SP), $0
-	JNE  ids4
-	JMP  range4
+	JMP  next4
 
 	// Up to three rows are left.
 rest:
