@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // MaxDimI8 is the highest dimension of int8 vectors: 32,768 squared differences of
 // up to 255 are the most that an int32 holds.
@@ -83,7 +86,7 @@ func L2RangeI8(q, rows []int8, out []int32) { best.L2RangeI8(q, rows, out) }
 // DotF32 is the function of that name with this kernel; so are the others.
 func (k Kernel) DotF32(q, rows []float32, ids []uint32, out []float32) {
 	checkIDs(len(q), len(rows), ids, len(out))
-	for step := blockRows(4 * len(q)); len(ids) > 0; {
+	for step := blockRows(4*len(q), len(ids)); len(ids) > 0; {
 		n := min(step, len(ids))
 		k.dotF32(q, rows, ids[:n], out[:n])
 		ids, out = ids[n:], out[n:]
@@ -92,7 +95,7 @@ func (k Kernel) DotF32(q, rows []float32, ids []uint32, out []float32) {
 
 func (k Kernel) L2F32(q, rows []float32, ids []uint32, out []float32) {
 	checkIDs(len(q), len(rows), ids, len(out))
-	for step := blockRows(4 * len(q)); len(ids) > 0; {
+	for step := blockRows(4*len(q), len(ids)); len(ids) > 0; {
 		n := min(step, len(ids))
 		k.l2F32(q, rows, ids[:n], out[:n])
 		ids, out = ids[n:], out[n:]
@@ -101,7 +104,7 @@ func (k Kernel) L2F32(q, rows []float32, ids []uint32, out []float32) {
 
 func (k Kernel) DotRangeF32(q, rows, out []float32) {
 	checkRange(len(q), len(rows), len(out))
-	for step := blockRows(4 * len(q)); len(out) > 0; {
+	for step := blockRows(4*len(q), len(out)); len(out) > 0; {
 		n := min(step, len(out))
 		k.dotF32(q, rows, nil, out[:n])
 		rows, out = rows[n*len(q):], out[n:]
@@ -110,7 +113,7 @@ func (k Kernel) DotRangeF32(q, rows, out []float32) {
 
 func (k Kernel) L2RangeF32(q, rows, out []float32) {
 	checkRange(len(q), len(rows), len(out))
-	for step := blockRows(4 * len(q)); len(out) > 0; {
+	for step := blockRows(4*len(q), len(out)); len(out) > 0; {
 		n := min(step, len(out))
 		k.l2F32(q, rows, nil, out[:n])
 		rows, out = rows[n*len(q):], out[n:]
@@ -120,7 +123,7 @@ func (k Kernel) L2RangeF32(q, rows, out []float32) {
 func (k Kernel) DotI8(q, rows []int8, ids []uint32, out []int32) {
 	checkI8(len(q))
 	checkIDs(len(q), len(rows), ids, len(out))
-	for step := blockRows(len(q)); len(ids) > 0; {
+	for step := blockRows(len(q), len(ids)); len(ids) > 0; {
 		n := min(step, len(ids))
 		k.dotI8(q, rows, ids[:n], out[:n])
 		ids, out = ids[n:], out[n:]
@@ -130,7 +133,7 @@ func (k Kernel) DotI8(q, rows []int8, ids []uint32, out []int32) {
 func (k Kernel) L2I8(q, rows []int8, ids []uint32, out []int32) {
 	checkI8(len(q))
 	checkIDs(len(q), len(rows), ids, len(out))
-	for step := blockRows(len(q)); len(ids) > 0; {
+	for step := blockRows(len(q), len(ids)); len(ids) > 0; {
 		n := min(step, len(ids))
 		k.l2I8(q, rows, ids[:n], out[:n])
 		ids, out = ids[n:], out[n:]
@@ -140,7 +143,7 @@ func (k Kernel) L2I8(q, rows []int8, ids []uint32, out []int32) {
 func (k Kernel) DotRangeI8(q, rows []int8, out []int32) {
 	checkI8(len(q))
 	checkRange(len(q), len(rows), len(out))
-	for step := blockRows(len(q)); len(out) > 0; {
+	for step := blockRows(len(q), len(out)); len(out) > 0; {
 		n := min(step, len(out))
 		k.dotI8(q, rows, nil, out[:n])
 		rows, out = rows[n*len(q):], out[n:]
@@ -150,7 +153,7 @@ func (k Kernel) DotRangeI8(q, rows []int8, out []int32) {
 func (k Kernel) L2RangeI8(q, rows []int8, out []int32) {
 	checkI8(len(q))
 	checkRange(len(q), len(rows), len(out))
-	for step := blockRows(len(q)); len(out) > 0; {
+	for step := blockRows(len(q), len(out)); len(out) > 0; {
 		n := min(step, len(out))
 		k.l2I8(q, rows, nil, out[:n])
 		rows, out = rows[n*len(q):], out[n:]
@@ -162,9 +165,14 @@ func (k Kernel) L2RangeI8(q, rows []int8, out []int32) {
 // 256 KiB take 10 to 30 µs.
 const blockBytes = 256 << 10
 
-// blockRows returns how many rows of a size one call of assembly takes, a multiple
-// of four.
-func blockRows(rowBytes int) int { return max(4, blockBytes/rowBytes&^3) }
+// blockRows returns how many of n rows of a size one call of assembly takes: all, or
+// a multiple of four.
+func blockRows(rowBytes, n int) int {
+	if n <= blockBytes>>12 && rowBytes <= 1<<12 {
+		return n // the usual case, without a division
+	}
+	return max(4, blockBytes/rowBytes&^3)
+}
 
 // checkIDs panics unless all ids name rows and there is a place for each result.
 func checkIDs(dim, elems int, ids []uint32, out int) {
@@ -174,11 +182,15 @@ func checkIDs(dim, elems int, ids []uint32, out int) {
 	if len(ids) != out {
 		panic(fmt.Sprintf("kernel: %d ids, but room for %d results", len(ids), out))
 	}
-	n := uint64(elems / dim)
+	if out == 0 {
+		return
+	}
+	var top uint32
 	for _, id := range ids {
-		if uint64(id) >= n {
-			panic(fmt.Sprintf("kernel: id %d of %d rows of dimension %d", id, n, dim))
-		}
+		top = max(top, id)
+	}
+	if !fits(uint64(top)+1, dim, elems) {
+		panic(fmt.Sprintf("kernel: id %d of %d rows of dimension %d", top, elems/dim, dim))
 	}
 }
 
@@ -187,9 +199,16 @@ func checkRange(dim, elems, out int) {
 	if dim == 0 {
 		panic("kernel: the query has dimension 0")
 	}
-	if n := elems / dim; n < out {
-		panic(fmt.Sprintf("kernel: %d results of %d rows of dimension %d", out, n, dim))
+	if !fits(uint64(out), dim, elems) {
+		panic(fmt.Sprintf("kernel: %d results of %d rows of dimension %d", out, elems/dim, dim))
 	}
+}
+
+// fits reports whether n rows are in elems elements. It multiplies because a division
+// takes as long as a row of int8 on older processors.
+func fits(n uint64, dim, elems int) bool {
+	hi, lo := bits.Mul64(n, uint64(dim))
+	return hi == 0 && lo <= uint64(elems)
 }
 
 func checkI8(dim int) {

@@ -22,7 +22,9 @@ func detect() []variant {
 }
 
 // The assembly. rows is the first row; ids is nil for rows that follow each other;
-// n counts the rows; while one row is read, the one ahead rows later is prefetched. n and dim are 1 or more, and dim is 16 or more for int8 with AVX2.
+// n counts the rows; while a row is read, the one that comes ahead rows later is
+// prefetched. n and dim are 1 or more, and dim is 16 or more for int8 with AVX2. What
+// they share, registers and all, is in loop_amd64.h.
 
 //go:noescape
 func dotF32AVX2(q, rows *float32, dim int, ids *uint32, n, ahead int, out *float32)
@@ -61,7 +63,12 @@ func l2I8VNNI(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
 const aheadBytes = 1 << 10
 
 // ahead returns the rows for that, a multiple of four.
-func ahead(rowBytes int) int { return max(4, aheadBytes/rowBytes&^3) }
+func ahead(rowBytes int) int {
+	if rowBytes > aheadBytes/8 {
+		return 4
+	}
+	return int(aheadBytes / uint32(rowBytes) &^ 3)
+}
 
 // first returns the address of the first id, or nil.
 func first(ids []uint32) *uint32 {
