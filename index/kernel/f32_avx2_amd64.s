@@ -119,14 +119,14 @@ tail1part: \
 	VFMADD231PS tmp, q, acc
 
 // func dotF32AVX2(q, rows *float32, dim int, ids *uint32, n, ahead int, out *float32)
-TEXT ·dotF32AVX2(SB), NOSPLIT, $24-56
+TEXT ·dotF32AVX2(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"
 
 #undef ADD
@@ -142,12 +142,12 @@ TEXT ·dotF32AVX2(SB), NOSPLIT, $24-56
 	VFMADD231PS tmp, tmp, acc
 
 // func l2F32AVX2(q, rows *float32, dim int, ids *uint32, n, ahead int, out *float32)
-TEXT ·l2F32AVX2(SB), NOSPLIT, $24-56
+TEXT ·l2F32AVX2(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"

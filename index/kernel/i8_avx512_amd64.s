@@ -108,14 +108,14 @@ tail1part: \
 	VPADDD tmp, acc, acc
 
 // func dotI8AVX512(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
-TEXT ·dotI8AVX512(SB), NOSPLIT, $24-56
+TEXT ·dotI8AVX512(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"
 
 #undef ADD
@@ -134,12 +134,12 @@ TEXT ·dotI8AVX512(SB), NOSPLIT, $24-56
 	VPADDD tmp, acc, acc
 
 // func l2I8AVX512(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
-TEXT ·l2I8AVX512(SB), NOSPLIT, $24-56
+TEXT ·l2I8AVX512(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"

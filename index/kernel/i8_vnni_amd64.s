@@ -126,14 +126,14 @@ initdone: \
 	VPDPBUSD Z8, Z10, a
 
 // func dotI8VNNI(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
-TEXT ·dotI8VNNI(SB), NOSPLIT, $24-56
+TEXT ·dotI8VNNI(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"
 
 #undef QUERY
@@ -198,12 +198,12 @@ TEXT ·dotI8VNNI(SB), NOSPLIT, $24-56
 	VPDPBUSD Z10, Z9, c
 
 // func l2I8VNNI(q, rows *int8, dim int, ids *uint32, n, ahead int, out *int32)
-TEXT ·l2I8VNNI(SB), NOSPLIT, $24-56
+TEXT ·l2I8VNNI(SB), NOSPLIT, $32-56
 	MOVQ q+0(FP), SI
 	MOVQ rows+8(FP), DI
 	MOVQ dim+16(FP), DX
 	MOVQ ids+24(FP), AX
 	MOVQ n+32(FP), CX
 	MOVQ ahead+40(FP), R8
-	MOVQ out+48(FP), BP
+	MOVQ out+48(FP), R9
 #include "loop_amd64.h"

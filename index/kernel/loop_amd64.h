@@ -17,10 +17,11 @@
 //
 //	SI  query          DX  bytes of a row      CX       offset in the row
 //	DI  row 0          BX  DX without tail     R8-R11   the rows at work
-//	AX  place in ids   BP  place in out        R12-R15  the rows ahead
+//	AX  place in ids                           R12-R15  the rows ahead
 //
 // Without ids, AX counts from 0 as if it were a pointer, four a row. The function
-// has loaded SI, DI, DX (in elements), AX, BP, and n in CX, ahead in R8.
+// has loaded SI, DI, DX (in elements), AX, and n in CX, ahead in R8, out in R9. BP is
+// left alone, so that profilers can walk the stack.
 //
 // Four rows are worked through side by side while the four at the place ahead are
 // prefetched, line by line, so that the memory is never idle; near the end the last
@@ -34,7 +35,8 @@
 	MOVQ CX, last-8(SP)        // where the last four ids begin
 	SHLQ $2, R8
 	MOVQ R8, ahead-16(SP)      // in bytes of ids
-	MOVQ AX, ids-24(SP)
+	MOVQ AX, ids-24(SP)        // 0 if there are none
+	MOVQ R9, out-32(SP)        // the next place
 	INIT
 
 next4:
@@ -112,8 +114,9 @@ tail4:
 	TAIL4
 sum4:
 	REDUCE4
-	VMOVUPS X0, (BP)
-	ADDQ $16, BP
+	MOVQ out-32(SP), CX
+	VMOVUPS X0, (CX)
+	ADDQ $16, out-32(SP)
 	ADDQ $16, AX
 	JMP  next4
 
@@ -146,8 +149,9 @@ rest1tail:
 	TAIL1
 rest1sum:
 	REDUCE1
-	VMOVSS X0, (BP)
-	ADDQ $4, BP
+	MOVQ out-32(SP), CX
+	VMOVSS X0, (CX)
+	ADDQ $4, out-32(SP)
 	ADDQ $4, AX
 	JMP  rest1
 done:
