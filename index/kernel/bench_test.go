@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 )
 
@@ -52,6 +53,7 @@ func bench[T, R any](b *testing.B, place string, dim, size int, random func(*ran
 			ids = append(ids, uint32(p))
 		}
 	}
+	runtime.GC() // not meanwhile
 	done := 0
 	if place == "stream" {
 		out := make([]R, n)

@@ -36,8 +36,8 @@
 //	|L2 - true|  <= 1.01 (n+3) u L2
 //
 // unless a product or sum overflows or is subnormal, and two kernels differ by at
-// most twice that. In practice the error grows with the square root of n/16. NaN and infinities go through as in
-// plain arithmetic; which NaN comes out is not said.
+// most twice that. A row equal to the query is at distance 0 exactly. NaN and infinities
+// go through as in plain arithmetic; which NaN comes out is not said.
 //
 // Calls are safe at the same time from many goroutines. No call allocates.
 package kernel
