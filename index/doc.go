@@ -6,6 +6,7 @@
 //	              of checkpoints, exact recovery to a stamp
 //	index/filter  the filter language over JSON metadata: parsing, a tree for
 //	              bitmap evaluators, and matching on raw bytes
+//	index/analysis  words, stop words and stems: what a text is indexed by
 //	index/kernel  distances between a query and many rows, in assembly and Go
 //
 // What comes beside them (graphs, scans, postings, bitmaps) follows the same rules:
