@@ -1,6 +1,6 @@
 // Package index is the root of everything that finds: the stores and structures
 // below it are views of the log, each stamped with the place up to which it has
-// gone ([github.com/arrwdb/arrwdb/change.Stamp]). It holds no code itself.
+// gone ([github.com/arrwdb/arrwdb/change.Stamp]). It holds itself what they share.
 //
 //	index/rows    the vectors of all libraries, a primary: block files, a manifest
 //	              of checkpoints, exact recovery to a stamp
