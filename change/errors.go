@@ -85,7 +85,9 @@ func BadField(field, format string, args ...any) *Error {
 // that an upload ends there instead of counting its line as bad.
 func (e *Error) Transient() bool {
 	switch e.Code {
-	case EmbeddingFailed, Overloaded, ReadOnly, ShuttingDown, OutcomeUnknown, DeadlineExceeded, DiskFull, RateLimited, Internal:
+	case EmbeddingFailed:
+		return e.Extra["retryable"] != false
+	case Overloaded, ReadOnly, ShuttingDown, OutcomeUnknown, DeadlineExceeded, DiskFull, RateLimited, Internal:
 		return true
 	}
 	return false

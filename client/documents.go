@@ -9,7 +9,7 @@ import (
 
 // Embedding says who makes a library's vectors.
 type Embedding struct {
-	Provider  string `json:"provider"` // "none": the client sends every vector
+	Provider  string `json:"provider"` // builtin, openai, or none: the client sends every vector
 	BaseURL   string `json:"base_url,omitempty"`
 	Model     string `json:"model,omitempty"`
 	APIKeyEnv string `json:"api_key_env,omitempty"`
@@ -22,7 +22,7 @@ type LibrarySpec struct {
 	Name        string         `json:"name,omitempty"`
 	Description string         `json:"description,omitempty"`
 	Metadata    map[string]any `json:"metadata,omitempty"`
-	Dimension   int            `json:"dimension,omitempty"` // with provider "none" the first vector fixes it
+	Dimension   int            `json:"dimension,omitempty"` // default: the provider's; with none the first vector fixes it
 	Metric      string         `json:"metric,omitempty"`    // cosine, l2 or dot
 	Embedding   *Embedding     `json:"embedding,omitempty"`
 }

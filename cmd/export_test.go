@@ -16,7 +16,7 @@ func TestExport(t *testing.T) {
 		name = filepath.Join(t.TempDir(), name)
 		ok(t, "export", "l", "--embeddings", "--to", name, "--server", s.base)
 		lib := "copy" + filepath.Ext(name)
-		ok(t, "import", lib, name, "--create", "--server", s.base)
+		ok(t, "import", lib, name, "--create", "--embedding", "none", "--server", s.base)
 		if n, err := c.Count(t.Context(), lib, ""); err != nil || n != 3 {
 			t.Errorf("%s: %d documents, %v", name, n, err)
 		}

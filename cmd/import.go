@@ -19,6 +19,7 @@ type importFlags struct {
 	*place
 	library       string
 	create        bool
+	embedding     string
 	mode, onError string
 	source        string
 	patience      time.Duration
@@ -34,7 +35,8 @@ func (a *app) importCommand() *cobra.Command {
 		Args: cobra.MinimumNArgs(2)}
 	f.place = a.placeFlags(cmd, false)
 	fl := cmd.Flags()
-	fl.BoolVar(&f.create, "create", false, "create the library where there is none, without an embedding provider")
+	fl.BoolVar(&f.create, "create", false, "create the library where there is none")
+	fl.StringVar(&f.embedding, "embedding", "builtin", "who makes the vectors of a library that --create makes: builtin, or none where each chunk comes with its own")
 	fl.StringVar(&f.mode, "mode", "upsert", "what happens to an existing document: upsert replaces it, insert fails the line, skip leaves it")
 	fl.StringVar(&f.onError, "on-error", "continue", "what a bad line does: continue passes over it, abort ends the import")
 	fl.StringVar(&f.source, "source", "", "name of what is imported: a later run under the same name goes on behind the lines that were taken")
@@ -97,7 +99,7 @@ func (a *app) bar(size int64, what string) *progressbar.ProgressBar {
 func (a *app) importServer(ctx context.Context, f *importFlags, bar *progressbar.ProgressBar) (*client.ImportSummary, error) {
 	c := f.client()
 	if f.create {
-		_, err := c.CreateLibrary(ctx, client.LibrarySpec{ID: f.library, Embedding: &client.Embedding{Provider: "none"}})
+		_, err := c.CreateLibrary(ctx, client.LibrarySpec{ID: f.library, Embedding: &client.Embedding{Provider: f.embedding}})
 		if err != nil && !client.IsCode(err, string(change.AlreadyExists)) {
 			return nil, err
 		}
@@ -126,8 +128,8 @@ func (a *app) importOffline(ctx context.Context, f *importFlags) (*client.Import
 	var sum *client.ImportSummary
 	err := a.withDirectory(f.data, f.create, func(db *engine.DB) error {
 		if f.create {
-			none := engine.EmbeddingSettings{Provider: "none"}
-			_, _, err := db.CreateLibrary(ctx, &engine.LibrarySpec{ID: &f.library, Embedding: &none}, nil)
+			made := engine.EmbeddingSettings{Provider: f.embedding}
+			_, _, err := db.CreateLibrary(ctx, &engine.LibrarySpec{ID: &f.library, Embedding: &made}, nil)
 			if e := (*change.Error)(nil); err != nil && !(errors.As(err, &e) && e.Code == change.AlreadyExists) {
 				return err
 			}

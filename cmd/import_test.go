@@ -33,13 +33,13 @@ func TestImport(t *testing.T) {
 		if r.code != exitFailed || r.out != "" {
 			t.Errorf("a library that is not there: exit %d %s", r.code, r.out)
 		}
-		r = do(t, "", append(append([]string{"import", "new", "--create"}, files...), place...)...)
+		r = do(t, "", append(append([]string{"import", "new", "--create", "--embedding", "none"}, files...), place...)...)
 		if r.code != exitFailed { // a line failed
 			t.Errorf("exit %d, want 1\n%s%s", r.code, r.out, r.err)
 		}
 		contains(t, r.out, "lines 6, documents 5, chunks 5, failed 1, skipped 0")
 		contains(t, r.err, "e.zst, line 2: invalid_json", "some lines failed")
-		r = do(t, document("f"), append([]string{"import", "new", "-", "--output", "json", "--create"}, place...)...)
+		r = do(t, document("f"), append([]string{"import", "new", "-", "--output", "json", "--create", "--embedding", "none"}, place...)...)
 		contains(t, r.out, `"successful": 1`)
 		if n := strings.Count(ok(t, append([]string{"export", "new"}, place...)...), "\n"); n != 6 {
 			t.Errorf("%d documents", n)

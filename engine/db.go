@@ -56,6 +56,9 @@ type DB struct {
 	failed atomic.Pointer[error]
 	closed atomic.Bool
 	stop   chan struct{}
+	// ctx ends with stop, for what the database does on nobody's behalf.
+	ctx    context.Context
+	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
 	sources sourceLocks
@@ -75,8 +78,10 @@ type visibleState struct {
 // A libraryInfo is what callers need to know of a library before the sequencer
 // sees their write. It never changes once it is made.
 type libraryInfo struct {
-	num    uint32
-	metric string
+	num       uint32
+	metric    string
+	embedding EmbeddingSettings
+	chunking  ChunkingSettings
 }
 
 func (db *DB) library(id string) *libraryInfo {
@@ -96,12 +101,12 @@ type Pending struct {
 	done    bool // failed before it was queued
 }
 
-// Submit queues a group and returns at once. Groups that one goroutine submits
+// Submit embeds what has to be embedded, queues a group and returns. Groups that one goroutine submits
 // commit in that order. The caller leaves the group's documents unchanged until
 // Wait has returned.
 func (db *DB) Submit(g *Group) *Pending {
 	p := &Pending{group: g}
-	if db.begin(p) {
+	if db.begin(db.ctx, p) {
 		db.pipeline.Submit(&p.req)
 	}
 	return p
@@ -109,12 +114,12 @@ func (db *DB) Submit(g *Group) *Pending {
 
 // begin validates and encodes the group. It reports whether there is anything
 // to queue.
-func (db *DB) begin(p *Pending) bool {
+func (db *DB) begin(ctx context.Context, p *Pending) bool {
 	if err := db.writable(); err != nil {
 		p.err, p.done = err, true
 		return false
 	}
-	db.prepareGroup(p)
+	db.prepareGroup(ctx, p)
 	if p.group.Atomic {
 		for i := range p.group.Ops {
 			if err := p.group.Ops[i].prep.err; err != nil {
@@ -145,7 +150,7 @@ func (p *Pending) Wait(ctx context.Context) (*Receipt, error) {
 // Commit submits a group and waits for it.
 func (db *DB) Commit(ctx context.Context, g *Group) (*Receipt, error) {
 	p := &Pending{group: g}
-	if db.begin(p) {
+	if db.begin(ctx, p) {
 		db.pipeline.Do(&p.req)
 	}
 	return p.Wait(ctx)

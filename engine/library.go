@@ -42,10 +42,13 @@ type IndexSettings struct {
 
 // EmbeddingSettings says where vectors come from.
 type EmbeddingSettings struct {
-	Provider  string `json:"provider"` // none
+	Provider  string `json:"provider"` // builtin, openai or none
 	BaseURL   string `json:"base_url,omitempty"`
 	Model     string `json:"model,omitempty"`
 	APIKeyEnv string `json:"api_key_env,omitempty"`
+	// Hash pins the model: vectors of models with different hashes never meet. It is
+	// set when the library is made, and is not given.
+	Hash string `json:"hash,omitempty"`
 }
 
 // ChunkingSettings says how a document's "text" is split.

@@ -5,11 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/embed"
+	"github.com/arrwdb/arrwdb/index/analysis"
 )
 
 // Limits and defaults of a library's settings.
@@ -115,29 +119,53 @@ func (spec *LibrarySpec) settings() (*LibrarySettings, *change.Error) {
 		return nil, err
 	}
 	if a := spec.Analyzer; a != nil {
-		if a.Language != "en" {
-			return nil, change.BadField("analyzer.language", "language %s is not one that this build knows: en", quoted(a.Language))
+		if !slices.Contains(analysis.Languages(), a.Language) {
+			return nil, change.BadField("analyzer.language", "language %s is not one of %s", quoted(a.Language), strings.Join(analysis.Languages(), ", "))
 		}
 		s.Analyzer = *a
 	}
-	return s, spec.embedding(&s.Embedding)
+	return s, spec.embedding(s)
 }
 
-func (spec *LibrarySpec) embedding(s *EmbeddingSettings) *change.Error {
+// embedding validates the provider, pins its model and gives the library the
+// model's dimension.
+func (spec *LibrarySpec) embedding(s *LibrarySettings) *change.Error {
 	if spec.Embedding != nil {
-		*s = *spec.Embedding
+		s.Embedding = *spec.Embedding
 	}
-	switch s.Provider {
-	case "none":
-	case "builtin", "openai":
-		return change.BadField("embedding.provider", "embedding provider %q is not in this build yet: create the library with \"embedding\":{\"provider\":\"none\"} and send an embedding with each chunk", s.Provider)
-	default:
-		return change.BadField("embedding.provider", "embedding provider %s is not one of builtin, openai, none", quoted(s.Provider))
+	e := &s.Embedding
+	if e.Provider == "" {
+		e.Provider = embed.ProviderBuiltin
 	}
-	if s.BaseURL != "" || s.Model != "" || s.APIKeyEnv != "" {
-		return change.BadField("embedding", "provider \"none\" takes no further settings")
+	if e.Hash != "" {
+		return change.BadField("embedding.hash", "the hash of the model is set by the server")
 	}
-	return nil
+	if e.Provider != embed.ProviderOpenAI && (e.BaseURL != "" || e.APIKeyEnv != "") {
+		return change.BadField("embedding", "base_url and api_key_env belong to the provider \"openai\"; this one is %s", quoted(e.Provider))
+	}
+	switch e.Provider {
+	case embed.ProviderNone:
+		if e.Model != "" {
+			return change.BadField("embedding.model", "provider \"none\" has no model: the client sends every vector")
+		}
+		return nil
+	case embed.ProviderBuiltin:
+		info := embed.Builtin().Info()
+		if e.Model != "" && e.Model != info.Model {
+			return change.BadField("embedding.model", "the built-in model is %q, not %s", info.Model, quoted(e.Model))
+		}
+		e.Model, e.Hash = info.Model, info.Hash
+		if s.Dimension == 0 {
+			s.Dimension = Dimension(info.Dimension)
+		}
+		if int(s.Dimension) != info.Dimension {
+			return change.BadField("dimension", "the built-in model gives %d numbers, not %d; leave the dimension out, or use provider \"none\" and send every vector", info.Dimension, s.Dimension)
+		}
+		return nil
+	case embed.ProviderOpenAI:
+		return change.BadField("embedding.provider", "embedding provider \"openai\" is not in this build yet: use \"builtin\", or \"none\" and send an embedding with each chunk")
+	}
+	return change.BadField("embedding.provider", "embedding provider %s is not one of builtin, openai, none", quoted(e.Provider))
 }
 
 func (spec *IndexSpec) apply(s *IndexSettings) *change.Error {

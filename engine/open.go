@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -150,6 +151,7 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{opts: o, dir: dir, lock: lock, stop: make(chan struct{})}
+	db.ctx, db.cancel = context.WithCancel(context.Background())
 	if err := db.open(); err != nil {
 		return nil, errors.Join(err, db.abandon())
 	}
@@ -419,7 +421,7 @@ func (db *DB) setLibrary(num uint32, id string, row *libRow) {
 		db.fail(err)
 		return
 	}
-	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric})
+	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric, embedding: lib.Embedding, chunking: lib.Chunking})
 }
 
 // LibraryName returns the id of the library that has or had a number.
@@ -437,6 +439,7 @@ func (db *DB) Close() error {
 		return nil
 	}
 	close(db.stop)
+	db.cancel()
 	db.pipeline.Close()
 	db.tasks.Wait()
 	var err error
@@ -448,6 +451,7 @@ func (db *DB) Close() error {
 
 // abandon closes what is open, without a checkpoint.
 func (db *DB) abandon() error {
+	db.cancel()
 	var errs []error
 	if db.log != nil {
 		errs = append(errs, db.log.Close())

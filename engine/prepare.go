@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -29,12 +30,13 @@ var docHash = maphash.MakeSeed()
 
 // prepareGroup does what the order does not decide, in the caller's goroutine:
 // it validates, encodes and reads ahead. The fault of an Op stays with the Op.
-func (db *DB) prepareGroup(p *Pending) {
+func (db *DB) prepareGroup(ctx context.Context, p *Pending) {
 	p.size = 256
+	db.embedGroup(ctx, p.group)
 	for i := range p.group.Ops {
 		op := &p.group.Ops[i]
-		if err := db.prepareOp(op); err != nil {
-			op.prep.err = err
+		if op.prep.err == nil {
+			op.prep.err = db.prepareOp(op)
 		}
 		p.size += op.prep.bytes + 256
 	}
@@ -104,9 +106,6 @@ func (db *DB) prepareDocument(lib *libraryInfo, op *Op) *change.Error {
 	}
 	if len(doc.Metadata) > MaxMetadataBytes {
 		return change.BadField("metadata", "the metadata takes %d bytes, the limit is %d", len(doc.Metadata), MaxMetadataBytes)
-	}
-	if doc.HasText {
-		return change.BadField("embedding", "library %q has embedding provider \"none\": send an embedding with each chunk", op.Library)
 	}
 	if len(doc.Chunks) == 0 {
 		return change.BadField("chunks", "a document has at least one chunk: send \"chunks\", \"texts\", \"text\" or \"embedding\"")

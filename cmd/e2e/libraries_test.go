@@ -163,10 +163,26 @@ func TestLibraryBadRequests(t *testing.T) {
 	})
 }
 
-// Other providers answer 400 with the field's name until they exist.
-func TestLibraryProviderThatIsNotThereYet(t *testing.T) {
+// The built-in model is the default: it embeds what comes without a vector, and
+// its name and hash are pinned. A provider that is not there yet is named.
+func TestLibraryProviders(t *testing.T) {
 	both(t, func(t *testing.T, e *env) {
-		e.post(t, "/v1/libraries", J{"id": e.names[0]}).badField("embedding.provider")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "openai", "model": "m"}}).badField("embedding.provider")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "none", "model": "m"}}).badField("embedding.model")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "builtin", "hash": "00"}}).badField("embedding.hash")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "dimension": 64}).badField("dimension")
+		lib := e.post(t, "/v1/libraries", J{"id": e.names[0]}).is(201).obj()
+		same(t, "provider", at(lib, "embedding", "provider"), "builtin")
+		same(t, "dimension", lib["dimension"], 100)
+		if len(str(lib["embedding"].(J), "hash")) != 64 {
+			t.Errorf("the model is not pinned: %v", lib["embedding"])
+		}
+		e.put(t, doc(e.names[0], "d"), J{"text": "a short text"}).is(201)
+		d := e.get(t, doc(e.names[0], "d")+"?include=embeddings").is(200).obj()
+		if v := d["chunks"].([]any)[0].(J)["embedding"].([]any); len(v) != 100 {
+			t.Errorf("the text has a vector of %d numbers", len(v))
+		}
+		e.put(t, doc(e.names[0], "d"), J{"embedding": []int{1, 2}}).problem(400, "dimension_mismatch")
 	})
 }
 
