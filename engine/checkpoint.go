@@ -34,14 +34,20 @@ func (db *DB) Checkpoint() error {
 	db.applyMu.Lock()
 	stamp := db.rowsView.at
 	cut, err := db.rows.Cut(stamp)
-	db.applyMu.Unlock()
 	if err != nil {
+		db.applyMu.Unlock()
 		return err
 	}
+	indexes := db.searchView.cut()
+	db.applyMu.Unlock()
 	if err := cut.Commit(); err != nil {
 		return err
 	}
 	if err := db.store.Flush(); err != nil {
+		return err
+	}
+	// Last: a snapshot of an index that is ahead of the row files is of no use.
+	if err := db.searchView.save(indexes); err != nil {
 		return err
 	}
 	c.mu.Lock()

@@ -146,8 +146,8 @@ func run(t *testing.T, db *engine.DB, g *generator, r *rand.Rand, acked *atomic.
 			flying = append(flying, flight{db.Submit(s.group), uint64(len(steps))})
 			land(r.IntN(6))
 		}
-		if n := r.IntN(60); n < 3 {
-			flush := []func() error{db.FlushStore, db.FlushRows, db.Checkpoint}[n]
+		if n := r.IntN(60); n < 4 {
+			flush := []func() error{db.FlushStore, db.FlushRows, db.FlushSearch, db.Checkpoint}[n]
 			if err := flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -199,6 +199,7 @@ func checkRecovered(t *testing.T, what string, mem *vfs.MemFS, steps []*step, fl
 		t.Fatalf("%s: %d steps were acknowledged, the recovered head is %d: %s", what, floor, head, first)
 	}
 	checkLog(t, db)
+	checkSearch(t, db, r)
 	if _, _, err := db.CreateLibrary(context.Background(), &engine.LibrarySpec{ID: ptr("after"), Embedding: &engine.EmbeddingSettings{Provider: "none"}}, nil); err != nil {
 		t.Fatalf("%s: writing after recovery: %v", what, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/index/analysis"
 	"github.com/arrwdb/arrwdb/index/rows"
 	"github.com/arrwdb/arrwdb/wal"
 	"github.com/cockroachdb/pebble/v2"
@@ -31,10 +32,12 @@ type DB struct {
 	rows  *rows.Store
 	log   *wal.Log
 
-	pipeline *wal.Pipeline[*Pending]
-	seq      *sequencer
-	view     *storeView
-	rowsView *rowsView
+	pipeline   *wal.Pipeline[*Pending]
+	seq        *sequencer
+	view       *storeView
+	rowsView   *rowsView
+	searchView *searchView
+	searched   sync.Map // library number → *searched
 
 	// appliedTicket is the sequencer's ticket of the last applied frame.
 	appliedTicket atomic.Uint64
@@ -82,6 +85,8 @@ type libraryInfo struct {
 	metric    string
 	embedding EmbeddingSettings
 	chunking  ChunkingSettings
+	settings  *Library
+	analyzer  *analysis.Analyzer
 }
 
 func (db *DB) library(id string) *libraryInfo {
@@ -90,6 +95,9 @@ func (db *DB) library(id string) *libraryInfo {
 	}
 	return nil
 }
+
+// HasLibrary reports whether there is a library of that id.
+func (db *DB) HasLibrary(id string) bool { return db.library(id) != nil }
 
 // A Pending is a group on its way.
 type Pending struct {
@@ -211,15 +219,33 @@ func (db *DB) applyCommit(recs []change.Record, end wal.End) error {
 	if err := decodeCommit(c); err != nil {
 		return err
 	}
-	for _, v := range []view{db.rowsView, db.view} {
-		if err := v.apply(c); err != nil {
-			return err
-		}
+	if err := db.applyViews(c); err != nil {
+		return err
 	}
 	db.counts.add(recs)
 	c.records = nil
 	db.appliedTicket.Add(1)
 	db.show(visibleState{Stamp: end.Stamp, chain: end.Chain})
+	return nil
+}
+
+// views are the views in the order in which they take a commit.
+func (db *DB) views() []view { return []view{db.rowsView, db.view, db.searchView} }
+
+// applyViews gives a commit to each view that does not contain it.
+func (db *DB) applyViews(c *commit) error {
+	// Whoever searches a library sees the same commits in all views. Upkeep takes
+	// these locks too, also while the log is replayed.
+	db.searchView.lock(c)
+	defer db.searchView.unlock()
+	for _, v := range db.views() {
+		if !v.stamp().Less(c.stamp) {
+			continue
+		}
+		if err := v.apply(c); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

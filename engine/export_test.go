@@ -20,6 +20,16 @@ func (db *DB) FlushRows() error {
 	return cut.Commit()
 }
 
+// FlushSearch makes the search indexes durable, and no other view.
+func (db *DB) FlushSearch() error {
+	db.check.making.Lock()
+	defer db.check.making.Unlock()
+	db.applyMu.Lock()
+	cut := db.searchView.cut()
+	db.applyMu.Unlock()
+	return db.searchView.save(cut)
+}
+
 // DurableStamps returns how far each view of the database in dir is durable, as
 // the next start will find it. It may change the files.
 func DurableStamps(fs vfs.FS, dir string) (inRows, inStore change.Stamp, err error) {

@@ -23,7 +23,7 @@ var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 // blocks and flushes memtables.
 func small(fs vfs.FS) engine.Options {
 	return engine.Options{FS: fs, Create: true, SegmentSize: 4 << 10, MemTableBytes: 64 << 10, CacheBytes: 1 << 20,
-		RowBlockBytes: 1 << 10, RowBlocksPerFile: 8, CheckpointInterval: -1, Logger: quiet}
+		RowBlockBytes: 1 << 10, RowBlocksPerFile: 8, TailSlots: 8, CheckpointInterval: -1, Logger: quiet}
 }
 
 // A model is the naive twin of the database.
@@ -385,6 +385,7 @@ func TestModel(t *testing.T) {
 			if got, want := dumpDB(t, db), g.m.dump(); got != want {
 				t.Fatalf("step %d: %s", i, diff(got, want))
 			}
+			checkSearch(t, db, g.r)
 		}
 		if g.r.IntN(120) == 0 {
 			if err := db.Close(); err != nil {
@@ -399,6 +400,7 @@ func TestModel(t *testing.T) {
 			if got, want := dumpDB(t, db), g.m.dump(); got != want {
 				t.Fatalf("step %d, reopened: %s", i, diff(got, want))
 			}
+			checkSearch(t, db, g.r)
 		}
 	}
 	checkLog(t, db)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/index/analysis"
 	"github.com/arrwdb/arrwdb/index/rows"
 	"github.com/arrwdb/arrwdb/wal"
 	"github.com/cockroachdb/pebble/v2"
@@ -27,6 +28,7 @@ const (
 	logDir     = "log"
 	storeDir   = "store"
 	rowsDir    = "vectors"
+	searchDir  = "search"
 )
 
 // directoryFormat is the version of the layout of the directory.
@@ -194,9 +196,14 @@ func (db *DB) open() error {
 	if err := db.openRows(); err != nil {
 		return err
 	}
+	if err := db.openSearch(); err != nil {
+		return err
+	}
 	must := db.view.at.Stamp
-	if must.Less(db.rowsView.at) {
-		must = db.rowsView.at
+	for _, at := range []change.Stamp{db.rowsView.at, db.searchView.at} {
+		if must.Less(at) {
+			must = at
+		}
 	}
 	log, info, err := wal.Open(wal.Options{FS: o.FS, Dir: o.FS.PathJoin(db.dir, logDir), SegmentSize: o.SegmentSize,
 		MarkDelay: o.MarkDelay, MustReach: must, Now: o.Now, Rand: o.Rand, Logger: o.Logger})
@@ -215,6 +222,7 @@ func (db *DB) open() error {
 	db.recovery.Took = time.Since(start)
 	db.recovery.TookMS = float64(db.recovery.Took.Microseconds()) / 1000
 	db.startSequencer()
+	db.finishSearch()
 	db.startCheckpoints()
 	return nil
 }
@@ -322,7 +330,7 @@ func (db *DB) openRows() error {
 // applies live writes.
 func (db *DB) replay() error {
 	end := db.log.Durable()
-	views := []view{db.rowsView, db.view}
+	views := db.views()
 	low := end.Stamp
 	for _, v := range views {
 		if v.stamp().Less(low) {
@@ -347,7 +355,7 @@ func (db *DB) replay() error {
 				}
 			}
 			if err == nil {
-				err = db.replayFrame(f, chain, views)
+				err = db.replayFrame(f, chain)
 			}
 			if err != nil {
 				return errors.Join(err, r.Close())
@@ -371,21 +379,13 @@ func (db *DB) replay() error {
 	return nil
 }
 
-func (db *DB) replayFrame(f *wal.Frame, chain uint32, views []view) error {
+func (db *DB) replayFrame(f *wal.Frame, chain uint32) error {
 	c := &db.applying
 	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, chain, f.Time, f.Records
 	if err := decodeCommit(c); err != nil {
 		return err
 	}
-	for _, v := range views {
-		if !v.stamp().Less(c.stamp) {
-			continue
-		}
-		if err := v.apply(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return db.applyViews(c)
 }
 
 func (db *DB) startSequencer() {
@@ -421,7 +421,12 @@ func (db *DB) setLibrary(num uint32, id string, row *libRow) {
 		db.fail(err)
 		return
 	}
-	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric, embedding: lib.Embedding, chunking: lib.Chunking})
+	a, err := analysis.New(lib.Analyzer.Language)
+	if err != nil {
+		db.fail(err)
+		return
+	}
+	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric, embedding: lib.Embedding, chunking: lib.Chunking, settings: lib, analyzer: a})
 }
 
 // LibraryName returns the id of the library that has or had a number.
@@ -452,6 +457,7 @@ func (db *DB) Close() error {
 // abandon closes what is open, without a checkpoint.
 func (db *DB) abandon() error {
 	db.cancel()
+	db.tasks.Wait()
 	var errs []error
 	if db.log != nil {
 		errs = append(errs, db.log.Close())

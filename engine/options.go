@@ -35,6 +35,9 @@ type Options struct {
 	// 1,024; only tests set them. They are fixed when the database is made.
 	RowBlockBytes    int
 	RowBlocksPerFile int
+	// TailSlots is how many slots a part of a search index gathers before it is
+	// built. Default: index/search's own; only tests set it.
+	TailSlots int
 	// CheckpointBytes of log since the last checkpoint make one due; so does
 	// CheckpointInterval with any commit since. Default 256 MiB and 60 s; a
 	// negative interval turns both off, so that only Checkpoint and Close make

@@ -72,6 +72,8 @@ func routes() []route {
 		{method: "DELETE", path: doc + "/chunks/{chunk}", role: engine.RoleWrite, write: true, handle: (*call).deleteChunk},
 		{method: "GET", path: lib + "/count", role: engine.RoleRead, read: true, params: []string{"filter"}, handle: (*call).count},
 		{method: "POST", path: lib + "/batch", role: engine.RoleWrite, write: true, handle: (*call).batch},
+		{method: "POST", path: lib + "/search", role: engine.RoleRead, read: true, handle: (*call).search},
+		{method: "POST", path: lib + "/search/stream", role: engine.RoleRead, read: true, handle: (*call).searchStream},
 		{method: "GET", path: lib + "/sources/{source}", role: engine.RoleRead, read: true, handle: (*call).getSource},
 		{method: "DELETE", path: lib + "/sources/{source}", role: engine.RoleWrite, write: true, handle: (*call).deleteSource},
 		{method: "GET", path: "/v1/documents/{doc}", role: engine.RoleRead, read: true, params: []string{"library_id", "include"}, handle: (*call).getDocument},
@@ -89,7 +91,7 @@ func routes() []route {
 var laterParams = map[string]string{"snapshot": "the bootstrap with snapshot=true", "snapshot_cursor": "the bootstrap with snapshot=true", "consumer": "durable consumers"}
 
 var laterPaths = []struct{ prefix, suffix, what string }{
-	{"/v1/libraries/", "/search", "search"}, {"/v1/libraries/", "/search/stream", "search"}, {"/v1/libraries/", "/ws", "the WebSocket interface"}, {"/v1/libraries/", "/watch", "live queries"},
+	{"/v1/libraries/", "/ws", "the WebSocket interface"}, {"/v1/libraries/", "/watch", "live queries"},
 	{"/v1/ws", "", "the WebSocket interface"}, {"/v1/websockets", "", "the WebSocket interface"}, {"/v1/jobs", "", "background jobs"}, {"/v1/schedules", "", "background jobs"},
 	{"/v1/consumers", "", "durable consumers"}, {"/v1/webhooks", "", "webhooks"}, {"/v1/admin/backup", "", "backups"}, {"/v1/admin/compact", "", "compaction on demand"}, {"/ui", "", "the dashboard"},
 }

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/index/keyword"
+	"github.com/arrwdb/arrwdb/index/rows"
+	"github.com/arrwdb/arrwdb/internal/docjson"
+)
+
+// HitOptions say what of a hit is wanted beside ids, title and scores.
+type HitOptions struct {
+	Text, Metadata, Embedding, Highlight bool
+}
+
+// highlightBytes is about how long the shown parts of a text are.
+const highlightBytes = 240
+
+// AppendHit appends the i-th hit as a JSON object (API, section 6), with head behind
+// the opening brace.
+func (r *SearchResult) AppendHit(dst []byte, i int, o HitOptions, head string) ([]byte, error) {
+	h := r.Hit(i)
+	num := r.capture.Num(h.Slot)
+	text, row, ref, err := r.read(num)
+	if err != nil {
+		return dst, internalError(err)
+	}
+	dst = append(append(dst, '{'), head...)
+	dst = append(dst, `"rank":`...)
+	dst = strconv.AppendInt(dst, int64(i+1), 10)
+	dst = append(dst, `,"chunk_id":`...)
+	dst = docjson.AppendString(dst, ref.ID)
+	dst = append(dst, `,"document_id":`...)
+	dst = docjson.AppendString(dst, r.row.id)
+	dst = append(dst, `,"score":`...)
+	dst = docjson.AppendDouble(dst, h.Score)
+	dst = append(dst, `,"distance":`...)
+	if h.InVectors {
+		dst = docjson.AppendDouble(dst, h.Distance)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"title":`...)
+	dst = docjson.AppendString(dst, row.Title)
+	dst = append(dst, `,"text":`...)
+	if o.Text {
+		dst = docjson.AppendString(dst, text)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"metadata":`...)
+	if o.Metadata {
+		dst = docjson.AppendOverlay(dst, row.Metadata, ref.Metadata)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	if o.Embedding {
+		dst = append(dst, `,"embedding":`...)
+		if dst, err = r.appendVector(dst, num); err != nil {
+			return dst, internalError(err)
+		}
+	}
+	if o.Highlight {
+		dst = append(dst, `,"highlight":{"title":`...)
+		dst = r.appendHighlight(dst, row.Title)
+		dst = append(dst, `,"text":`...)
+		dst = append(r.appendHighlight(dst, text), '}')
+	}
+	return append(dst, '}'), nil
+}
+
+// ID returns the ids of the i-th hit's document and chunk.
+func (r *SearchResult) ID(i int) (doc, chunk string) { return r.capture.ID(r.hits[i].Slot) }
+
+// A cachedRow is the document of the hit before: chunks of one document often come
+// together.
+type cachedRow struct {
+	id  string
+	row *docRow
+}
+
+// read returns a chunk's text, valid until the next call, and its document's row.
+func (r *SearchResult) read(num uint64) (string, *docRow, *change.ChunkRef, error) {
+	s := r.snap
+	s.key = appendChunkKey(s.key[:0], r.info.num, num)
+	val, closer, err := s.snap.Get(s.key)
+	if err != nil {
+		return "", nil, nil, &DamageError{Where: "the store", Err: fmt.Errorf("chunk row %d of library number %d: %w", num, r.info.num, err)}
+	}
+	s.row = append(s.row[:0], val...)
+	if err := closer.Close(); err != nil {
+		return "", nil, nil, err
+	}
+	id, text, err := decodeChunkRow(s.row)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	if r.row.row == nil || r.row.id != id {
+		row, err := readDocRow(s.snap, r.info.num, id)
+		if err == nil && row == nil {
+			err = &DamageError{Where: "the store", Err: fmt.Errorf("chunk %d belongs to document %q, which is not there", num, id)}
+		}
+		if err != nil {
+			return "", nil, nil, err
+		}
+		r.row = cachedRow{id: string(append([]byte(nil), id...)), row: row}
+	}
+	ref, _ := findRef(r.row.row.Chunks, num, 0)
+	if ref == nil {
+		return "", nil, nil, &DamageError{Where: "the store", Err: fmt.Errorf("chunk %d is not among those of document %q", num, id)}
+	}
+	return text, r.row.row, ref, nil
+}
+
+func (r *SearchResult) appendVector(dst []byte, num uint64) ([]byte, error) {
+	space, ok := r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(r.capture.Dim())})
+	if !ok || !space.Has(num) {
+		return append(dst, "null"...), nil
+	}
+	floats, err := space.Row(num, nil)
+	if err != nil {
+		return dst, err
+	}
+	return docjson.AppendVector(dst, change.AppendRaw(make([]byte, 0, 4*len(floats)), floats)), nil
+}
+
+// appendHighlight appends the parts of a text that the query's words stand in, each
+// word between <em> and </em>.
+func (r *SearchResult) appendHighlight(dst []byte, text string) []byte {
+	dst = append(dst, '[')
+	if r.words != nil {
+		for i, f := range keyword.Highlight(r.info.analyzer, r.words, text, highlightBytes) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = docjson.AppendString(dst, f.Mark(text, "<em>", "</em>"))
+		}
+	}
+	return append(dst, ']')
+}

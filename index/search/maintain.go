@@ -1,0 +1,156 @@
+package search
+
+import "math/bits"
+
+// mergeWidth is how many segments of a size are merged into one of the next: fewer
+// to look into with less, less to write with more.
+const mergeWidth = 8
+
+// build makes a part's segment.
+func build(p *part) (*part, error) {
+	return open(p, buildSegment(p.tail), p.last)
+}
+
+// open makes a part of a segment's bytes. like is the part, or the first of the
+// parts, that it stands for.
+func open(like *part, b []byte, last uint64) (*part, error) {
+	seg, _, err := openSegment(b, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &part{first: like.first, last: last, words: seg.words, seg: seg}, nil
+}
+
+// install puts a part in the place of those that it was made from, unless they are
+// not there any more. The caller holds Lock.
+func (l *Library) install(old []*part, made *part) bool {
+	at := -1
+	for i, p := range l.parts {
+		if p == old[0] {
+			at = i
+			break
+		}
+	}
+	if at < 0 || at+len(old) >= len(l.parts) {
+		return false
+	}
+	for i, p := range old {
+		if l.parts[at+i] != p {
+			return false
+		}
+	}
+	for _, p := range old {
+		if p.seg == nil {
+			l.frozen--
+		}
+	}
+	// What died, died in the old ones' counts.
+	n := made.len()
+	for w := made.first / 64; w <= (made.first+n-1)/64; w++ {
+		for word := l.dead[w]; word != 0; word &= word - 1 {
+			if slot := w*64 + uint32(bits.TrailingZeros64(word)); slot >= made.first && slot < made.first+n {
+				made.words.Kill(slot - made.first)
+			}
+		}
+	}
+	parts := make([]*part, 0, len(l.parts)-len(old)+1)
+	parts = append(append(append(parts, l.parts[:at]...), made), l.parts[at+len(old):]...)
+	l.parts = parts
+	return true
+}
+
+// Maintain does a piece of what is due: it builds a full tail, or merges segments.
+// It reports whether there may be more. Any goroutine may call it.
+func (l *Library) Maintain() (more bool, err error) {
+	l.RLock()
+	parts := l.parts
+	full := parts[:len(parts)-1]
+	var old []*part
+	var dead []uint64
+	for _, p := range full {
+		if p.seg == nil {
+			old = []*part{p}
+			break
+		}
+	}
+	if old == nil {
+		if old = mergeable(full, l.cfg.TailSlots, l.dead); old != nil {
+			dead = append(dead, l.dead...)
+		}
+	}
+	l.RUnlock()
+	if old == nil {
+		return false, nil
+	}
+	var made *part
+	if old[0].seg == nil {
+		made, err = build(old[0])
+	} else {
+		made, err = merge(old, dead)
+	}
+	if err != nil {
+		return false, err
+	}
+	l.Lock()
+	l.install(old, made)
+	l.Unlock()
+	return true, nil
+}
+
+func merge(old []*part, dead []uint64) (*part, error) {
+	segs := make([]*segment, len(old))
+	for i, p := range old {
+		segs[i] = p.seg
+	}
+	purged := func(seg int, local uint32) bool {
+		slot := old[seg].first + local
+		return dead[slot/64]&(1<<(slot%64)) != 0
+	}
+	b, err := mergeSegments(segs, purged)
+	if err != nil {
+		return nil, err
+	}
+	made, err := open(old[0], b, old[len(old)-1].last)
+	if err == nil {
+		made.purged = countDead(dead, made.first, made.len())
+	}
+	return made, err
+}
+
+// mergeable returns parts that are worth merging: mergeWidth neighbours of at most
+// the same size class, or one most of which has died. Small ones come first.
+func mergeable(parts []*part, unit int, dead []uint64) []*part {
+	for size, any := uint64(unit), true; any; size *= mergeWidth {
+		any = false
+		from := 0
+		for i, p := range parts {
+			if uint64(p.len()) > size {
+				any, from = true, i+1
+				continue
+			}
+			if i+1-from == mergeWidth {
+				return parts[from : i+1]
+			}
+		}
+	}
+	for i, p := range parts {
+		if n := countDead(dead, p.first, p.len()); n > p.purged && n-p.purged > p.len()/2 {
+			return parts[i : i+1]
+		}
+	}
+	return nil
+}
+
+// countDead counts the set bits from first on.
+func countDead(dead []uint64, first, n uint32) (count uint32) {
+	for slot, end := first, first+n; slot < end; {
+		w := dead[slot/64] >> (slot % 64)
+		take := min(64-slot%64, end-slot)
+		if take < 64 {
+			w &= 1<<take - 1
+		}
+		count += uint32(bits.OnesCount64(w))
+		slot += take
+	}
+	return count
+}
