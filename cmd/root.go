@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 // commands is the list of verbs.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.serveCommand(), a.demoCommand(), a.importCommand(), a.exportCommand(), a.tailCommand(), a.statusCommand(),
+		a.serveCommand(), a.demoCommand(), a.importCommand(), a.exportCommand(), a.searchCommand(), a.tailCommand(), a.statusCommand(),
 		a.keysCommand(), a.logCommand(), a.verifyCommand(), a.benchCommand(), a.versionCommand(),
 	}
 }

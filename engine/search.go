@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -187,6 +188,9 @@ func (db *DB) prepareSearch(ctx context.Context, lib *libraryInfo, req *SearchRe
 		}
 		q.vector = vectors[0]
 	}
+	if lib.metric == "cosine" && !slices.ContainsFunc(q.vector, func(f float32) bool { return f != 0 }) {
+		return nil, change.BadField("embedding", "the vector has length zero: it has no direction, and the library's metric is cosine")
+	}
 	return q, nil
 }
 
@@ -251,7 +255,11 @@ func (db *DB) rank(ctx context.Context, r *SearchResult, q *query) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
+	var e *change.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case ctx.Err() != nil:
 		return &change.Error{Code: change.DeadlineExceeded, Detail: "the request ended before its search did", Err: err}
 	}
 	return internalError(err)
