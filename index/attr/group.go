@@ -1,0 +1,394 @@
+package attr
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"sort"
+
+	"github.com/arrwdb/arrwdb/index/filter"
+)
+
+// kinds are the filter.Kinds, in the order in which a body has their groups.
+const kinds = 4
+
+// Which slots of a value: those that have it as it is, and those that have it as
+// an element of an array. Only the latter contain it.
+const (
+	asScalar = iota
+	asElement
+	columns
+)
+
+// A group is the values of one kind that a field has:
+//
+//	uvarint n                      the number of values
+//	the values, ascending:
+//	  null                         nothing; n is 1
+//	  booleans                     n × u8, 0 or 1
+//	  numbers                      u8 mixed · n × u64 Bits · if mixed, n × u8 Class; else all are ClassInt
+//	  strings                      a column
+//	u8 has                         1: scalars, 2: elements, 4: slices
+//	has 1: a column of n postings  the slots that have the value itself
+//	has 2: a column of n postings  the slots that have it in an array
+//	has 4: slices                  numbers and strings only
+type group struct {
+	kind    filter.Kind
+	n       int
+	bools   []byte
+	bits    []byte
+	classes []byte // nil where all are ClassInt
+	text    column
+	cols    [columns]column
+	slices  bitSlices
+}
+
+const hasSlices = 1 << columns
+
+// readGroup reads a group of a segment of so many slots. It checks that the parts
+// are there, but not the ends of columns, the order of values and the postings;
+// check does.
+func readGroup(b []byte, kind filter.Kind, slots uint32) (g group, ok bool) {
+	count, w := binary.Uvarint(b)
+	if w <= 0 || count == 0 || count > uint64(len(b)) {
+		return g, false
+	}
+	g.kind, g.n = kind, int(count)
+	if b, ok = g.readValues(b[w:]); !ok || len(b) == 0 {
+		return g, false
+	}
+	has := b[0]
+	b = b[1:]
+	for c := range g.cols {
+		if has&(1<<c) == 0 {
+			continue
+		}
+		if g.cols[c], b, ok = readColumn(b, g.n); !ok {
+			return g, false
+		}
+	}
+	if has&hasSlices != 0 {
+		if g.slices, b, ok = readSlices(b, g.n, slots); !ok {
+			return g, false
+		}
+	}
+	return g, has < 2*hasSlices && len(b) == 0
+}
+
+func (g *group) readValues(b []byte) (rest []byte, ok bool) {
+	switch g.kind {
+	case filter.Null:
+		return b, g.n == 1
+	case filter.Bool:
+		if g.n > 2 || len(b) < g.n {
+			return nil, false
+		}
+		g.bools = b[:g.n]
+		return b[g.n:], true
+	case filter.Number:
+		if len(b) < 1 || b[0] > 1 || len(b)/8 < g.n {
+			return nil, false
+		}
+		mixed := b[0] == 1
+		b = b[1:]
+		if len(b) < 8*g.n {
+			return nil, false
+		}
+		g.bits, b = b[:8*g.n], b[8*g.n:]
+		if mixed {
+			if len(b) < g.n {
+				return nil, false
+			}
+			g.classes, b = b[:g.n:g.n], b[g.n:]
+		}
+		return b, true
+	}
+	g.text, b, ok = readColumn(b, g.n)
+	return b, ok
+}
+
+// check says whether the rest is right that readGroup has not checked.
+func (g *group) check(slots uint32) bool {
+	if g.kind == filter.String && !g.text.check() {
+		return false
+	}
+	for i := range g.bools {
+		if g.bools[i] > 1 || i > 0 && g.bools[i-1] >= g.bools[i] {
+			return false
+		}
+	}
+	for i := range g.classes {
+		if g.classes[i] > byte(filter.ClassFloat) {
+			return false
+		}
+	}
+	for i := 1; i < g.n; i++ {
+		switch g.kind {
+		case filter.Number:
+			if g.num(i-1).Compare(g.num(i)) >= 0 {
+				return false
+			}
+		case filter.String:
+			if string(g.text.at(i-1)) >= string(g.text.at(i)) {
+				return false
+			}
+		}
+	}
+	for c := range g.cols {
+		col := &g.cols[c]
+		if col.width == 0 {
+			continue
+		}
+		if !col.check() {
+			return false
+		}
+		for i := range col.n {
+			if !posting(col.at(i)).check(slots) {
+				return false
+			}
+		}
+	}
+	return g.slices.check(slots)
+}
+
+func (g *group) num(i int) filter.Num {
+	n := filter.Num{Bits: binary.LittleEndian.Uint64(g.bits[8*i:])}
+	if g.classes != nil {
+		n.Class = filter.NumClass(g.classes[i])
+	}
+	return n
+}
+
+func (g *group) value(i int) filter.Value {
+	v := filter.Value{Kind: g.kind}
+	switch g.kind {
+	case filter.Bool:
+		v.Bool = g.bools[i] == 1
+	case filter.Number:
+		v.Num = g.num(i)
+	case filter.String:
+		v.Str = string(g.text.at(i))
+	}
+	return v
+}
+
+// compare orders value i and v, which is of the group's kind.
+func (g *group) compare(i int, v *filter.Value) int {
+	switch g.kind {
+	case filter.Bool:
+		return int(g.bools[i]) - boolByte(v.Bool)
+	case filter.Number:
+		return g.num(i).Compare(v.Num)
+	case filter.String:
+		switch s := g.text.at(i); {
+		case string(s) < v.Str:
+			return -1
+		case string(s) > v.Str:
+			return 1
+		}
+	}
+	return 0
+}
+
+func boolByte(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// compareValues orders two values of one kind.
+func compareValues(a, b *filter.Value) int {
+	switch a.Kind {
+	case filter.Bool:
+		return boolByte(a.Bool) - boolByte(b.Bool)
+	case filter.Number:
+		return a.Num.Compare(b.Num)
+	case filter.String:
+		switch {
+		case a.Str < b.Str:
+			return -1
+		case a.Str > b.Str:
+			return 1
+		}
+	}
+	return 0
+}
+
+// rank returns the number of the first value that is not below v, and whether it
+// equals v.
+func (g *group) rank(v *filter.Value) (int, bool) {
+	i := sort.Search(g.n, func(i int) bool { return g.compare(i, v) >= 0 })
+	return i, i < g.n && g.compare(i, v) == 0
+}
+
+func (g *group) posting(column, i int) posting {
+	if g.cols[column].width == 0 {
+		return nil
+	}
+	return g.cols[column].at(i)
+}
+
+// orRange adds to dst the slots with a value from lo to below hi.
+func (g *group) orRange(dst []uint64, lo, hi int) {
+	if lo >= hi {
+		return
+	}
+	// The bytes to read are a measure of the time, and a byte of slices costs about
+	// a quarter of one of postings.
+	if g.slices.blocks != nil && len(g.slices.blocks)/4 < g.cols[asScalar].size(lo, hi)+g.cols[asElement].size(lo, hi) {
+		g.slices.or(dst, lo, hi, g.n)
+		return
+	}
+	for c := range g.cols {
+		if g.cols[c].size(lo, hi) == 0 {
+			continue
+		}
+		for i := lo; i < hi; i++ {
+			g.posting(c, i).or(dst)
+		}
+	}
+}
+
+// groupWriter encodes a group from its values in ascending order.
+type groupWriter struct {
+	w       *writer
+	kind    filter.Kind
+	n       int
+	mixed   bool
+	bools   []byte
+	bits    []byte
+	classes []byte
+	text    columnWriter
+	cols    [columns]columnWriter
+	pairs   int // of a value and a slot, in both columns
+}
+
+func (g *groupWriter) reset(kind filter.Kind) {
+	g.kind, g.n, g.mixed, g.pairs = kind, 0, false, 0
+	g.bools, g.bits, g.classes = g.bools[:0], g.bits[:0], g.classes[:0]
+	g.text.reset()
+	for c := range g.cols {
+		g.cols[c].reset()
+	}
+}
+
+// add appends a value, above all before it, with its slots; without any slot it
+// is left out.
+func (g *groupWriter) add(v *filter.Value, slots *[columns][]uint32) error {
+	if len(slots[asScalar])+len(slots[asElement]) == 0 {
+		return nil
+	}
+	g.n++
+	switch g.kind {
+	case filter.Bool:
+		g.bools = append(g.bools, byte(boolByte(v.Bool)))
+	case filter.Number:
+		g.bits = binary.LittleEndian.AppendUint64(g.bits, v.Num.Bits)
+		g.classes = append(g.classes, byte(v.Num.Class))
+		g.mixed = g.mixed || v.Num.Class != filter.ClassInt
+	case filter.String:
+		g.text.data = append(g.text.data, v.Str...)
+		g.text.close()
+	}
+	for c := range g.cols {
+		col := &g.cols[c]
+		var err error
+		if col.data, err = appendPosting(col.data, slots[c], g.w.bitmap); err != nil {
+			return err
+		}
+		col.close()
+		g.pairs += len(slots[c])
+	}
+	return nil
+}
+
+func (g *groupWriter) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(g.n))
+	switch g.kind {
+	case filter.Bool:
+		dst = append(dst, g.bools...)
+	case filter.Number:
+		dst = append(dst, byte(boolByte(g.mixed)))
+		dst = append(dst, g.bits...)
+		if g.mixed {
+			dst = append(dst, g.classes...)
+		}
+	case filter.String:
+		dst = g.text.appendTo(dst)
+	}
+	at := len(dst)
+	dst = append(dst, 0)
+	for c := range g.cols {
+		if len(g.cols[c].data) > 0 {
+			dst[at] |= 1 << c
+			dst = g.cols[c].appendTo(dst)
+		}
+	}
+	ordered := g.kind == filter.Number || g.kind == filter.String
+	if ordered && g.n > minSliced && g.pairs >= int(g.w.n)/sparsest {
+		before := len(dst)
+		if dst = g.appendSlices(dst); len(dst) > before {
+			dst[at] |= hasSlices
+		}
+	}
+	return dst
+}
+
+// appendSlices reads back what add has written, once the number of values is
+// known. Where too many slots have several values it appends nothing.
+func (g *groupWriter) appendSlices(dst []byte) []byte {
+	first := g.w.ranks() // of each slot, the lowest rank plus one
+	var ranks, slots []byte
+	count := 0
+	for rank := range g.n {
+		for c := range g.cols {
+			col := column{data: g.cols[c].data}
+			from := uint64(0)
+			if rank > 0 {
+				from = g.cols[c].ends[rank-1]
+			}
+			g.w.slots = posting(col.data[from:g.cols[c].ends[rank]]).appendTo(g.w.slots[:0])
+			for _, s := range g.w.slots {
+				switch first[s] {
+				case 0:
+					first[s] = uint32(rank) + 1
+				case uint32(rank) + 1: // a scalar and an element of one slot
+				default:
+					ranks = binary.LittleEndian.AppendUint32(ranks, uint32(rank))
+					slots = binary.LittleEndian.AppendUint32(slots, s)
+					count++
+				}
+			}
+		}
+		if count > g.pairs/furthest {
+			return dst
+		}
+	}
+	dst = appendBlocks(dst, first, planesFor(g.n))
+	dst = binary.AppendUvarint(dst, uint64(count))
+	return append(append(dst, ranks...), slots...)
+}
+
+func appendBlocks(dst []byte, first []uint32, planes int) []byte {
+	block := make([]uint64, (planes+1)*blockWords)
+	for len(first) > 0 {
+		k := min(len(first), blockSlots)
+		clear(block)
+		for s, rank := range first[:k] {
+			if rank == 0 {
+				continue
+			}
+			word, bit := s>>6, uint64(1)<<(s&63)
+			block[word] |= bit
+			for r := rank - 1; r != 0; r &= r - 1 {
+				p := bits.TrailingZeros32(r)
+				block[(planes-p)*blockWords+word] |= bit
+			}
+		}
+		for _, w := range block {
+			dst = binary.LittleEndian.AppendUint64(dst, w)
+		}
+		first = first[k:]
+	}
+	return dst
+}
