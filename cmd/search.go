@@ -133,27 +133,17 @@ func writeHits(w io.Writer, answer *client.SearchAnswer, fancy bool) {
 		if h.Highlight != nil && len(h.Highlight.Title) > 0 {
 			title = strings.Join(h.Highlight.Title, " … ")
 		}
-		fmt.Fprintf(w, "%3d  %.3f  %s  %s\n", h.Rank, h.Score, emphasise(oneLine(title), fancy), dim(h.DocumentID+"/"+h.ChunkID, fancy))
+		fmt.Fprintf(w, "%3d  %.3f  %s  %s\n", h.Rank, h.Score, emphasise(title, fancy), dim(h.DocumentID+"/"+h.ChunkID, fancy))
 		text := ""
 		if h.Highlight != nil && len(h.Highlight.Text) > 0 {
 			text = strings.Join(h.Highlight.Text, " … ")
 		} else if h.Text != nil {
-			text = cutText(*h.Text, 160)
+			text = *h.Text
 		}
 		if text != "" {
-			fmt.Fprintf(w, "            %s\n", emphasise(oneLine(text), fancy))
+			fmt.Fprintf(w, "            %s\n", emphasise(text, fancy))
 		}
 	}
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-func cutText(s string, most int) string {
-	runes := []rune(s)
-	if len(runes) <= most {
-		return s
-	}
-	return string(runes[:most]) + "…"
 }
 
 // emphasise shows what stands between <em> and </em> in bold, or between stars where
@@ -163,8 +153,11 @@ func emphasise(s string, fancy bool) string {
 	if fancy {
 		on, off = "\x1b[1m", "\x1b[0m"
 	}
-	return strings.NewReplacer("<em>", on, "</em>", off).Replace(printable(s))
+	return strings.NewReplacer("<em>", on, "</em>", off).Replace(clipText(s, maxShown))
 }
+
+// maxShown bounds what is shown of a text; what is highlighted is shorter.
+const maxShown = 400
 
 func dim(s string, fancy bool) string {
 	if fancy {

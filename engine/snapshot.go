@@ -95,8 +95,28 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 	if row.Chunks > 0 || row.Dead > 0 {
 		lib.Stats.DiskBytes = s.db.diskBytes(row.Num)
 	}
-	lib.Stats.MemoryBytes = 0 // there is no index in memory yet
+	s.db.indexStats(row.Num, &lib.Stats)
 	return lib, nil
+}
+
+// indexStats says how a library's search index does: what it holds, and up to which
+// seq; nothing while it is being built.
+func (db *DB) indexStats(num uint32, st *LibraryStats) {
+	st.IndexedChunks, st.IndexSeq, st.MemoryBytes = 0, 0, 0
+	v, ok := db.searched.Load(num)
+	if !ok {
+		return
+	}
+	lib := v.(*searched).lib.Load()
+	if lib == nil {
+		return
+	}
+	head := db.visible.Load()
+	x := lib.Stats()
+	st.IndexedChunks, st.MemoryBytes = x.Live, uint64(x.MemoryBytes)
+	if st.IndexSeq = x.Stamp.Seq; head != nil {
+		st.IndexSeq = max(st.IndexSeq, head.Seq) // what is visible is in it
+	}
 }
 
 // diskBytes estimates what a library takes on disk: its part of the store and

@@ -183,7 +183,9 @@ func (d *Dir) Commit(m *Manifest) error {
 	}
 	var errs []error
 	for name := range before {
-		errs = append(errs, d.fs.Remove(d.fs.PathJoin(d.path, name)))
+		if err := d.fs.Remove(d.fs.PathJoin(d.path, name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,196 @@
+package engine_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/change"
+	"github.com/arrwdb/arrwdb/engine"
+	"github.com/arrwdb/arrwdb/internal/docjson"
+)
+
+// grow fills a database with a random history.
+func grow(t *testing.T, db *engine.DB, seed uint64, steps int) {
+	t.Helper()
+	g := &generator{r: rand.New(rand.NewPCG(seed, 1)), m: newModel()}
+	for range steps {
+		s := g.step()
+		take(t, db, s)
+	}
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// TestDamagedSnapshots damages each file of the search indexes in several ways. The
+// next start names it, builds what it held from the primaries, and finds the same.
+func TestDamagedSnapshots(t *testing.T) {
+	mem := vfs.NewMem()
+	db := open(t, small(mem))
+	grow(t, db, 11, 150)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := mem.List("db/search")
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := map[string]func(b []byte) []byte{
+		"flipped":   func(b []byte) []byte { b[len(b)/2] ^= 0x10; return b },
+		"truncated": func(b []byte) []byte { return b[:len(b)/3] },
+		"empty":     func([]byte) []byte { return nil },
+		"gone":      nil,
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, name := range names {
+		for what, change := range damage {
+			t.Run(name+" "+what, func(t *testing.T) {
+				fs := copyFS(t, mem)
+				path := "db/search/" + name
+				if change == nil {
+					if err := fs.Remove(path); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					writeTo(t, fs, path, change(readFrom(t, fs, path)))
+				}
+				var logged syncBuffer
+				o := small(fs)
+				o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+				db := open(t, o)
+				if !strings.Contains(logged.String(), name) && !(name == "MANIFEST" && what == "gone") {
+					t.Errorf("%s is not named:\n%s", name, logged.String())
+				}
+				checkSearch(t, db, r)
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				logged.b.Reset()
+				db = open(t, o)
+				if s := logged.String(); strings.Contains(s, "anew") {
+					t.Errorf("after it was built, the next start builds again:\n%s", s)
+				}
+				checkSearch(t, db, r)
+			})
+		}
+	}
+}
+
+func readFrom(t *testing.T, fs vfs.FS, path string) []byte {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeTo(t *testing.T, fs vfs.FS, path string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyFS(t *testing.T, from *vfs.MemFS) *vfs.MemFS {
+	t.Helper()
+	to := vfs.NewMem()
+	if _, err := vfs.Clone(from, to, "db", "db"); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestRebuildBesideWrites builds a library's index anew while it is written to and
+// searched: a search waits, and then finds every write that was acknowledged.
+func TestRebuildBesideWrites(t *testing.T) {
+	mem := vfs.NewMem()
+	o := small(mem)
+	o.SegmentSize, o.MemTableBytes = 1<<20, 4<<20
+	db := open(t, o)
+	makeLibrary(t, db, "lib")
+	for i := range 3000 {
+		commit(t, db, put(t, fmt.Sprint("old-", i), engine.Upsert))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.Remove("db/search/MANIFEST"); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, o)
+	var wg sync.WaitGroup
+	var stop atomic.Bool
+	for w := range 3 {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				id := fmt.Sprintf("new-%d-%d", w, i%50)
+				word := fmt.Sprintf("word%dx%d", w, i)
+				vec := []float32{float32(i), float32(w) + 0.5}
+				d := &docjson.Document{Chunks: []change.Chunk{{Text: word, Metadata: fmt.Appendf(nil, `{"w":%d,"i":%d}`, w, i), Vectors: []change.Vector{{Raw: change.AppendRaw(nil, vec)}}}}}
+				if _, err := db.Commit(ctx, &engine.Group{Atomic: true, Ops: []engine.Op{{Kind: engine.OpPut, Library: "lib", ID: id, Doc: d}}}); err != nil {
+					t.Error(err)
+					return
+				}
+				f := parseTestFilter(t, fmt.Sprintf(`{"w":%d,"i":%d}`, w, i))
+				for _, req := range []*engine.SearchRequest{
+					{Mode: engine.VectorSearch, Embedding: vec, K: 3, Filter: f},
+					{Mode: engine.KeywordSearch, Query: word, K: 3},
+				} {
+					r, err := db.Search(ctx, "lib", req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if doc := ""; r.Len() > 0 {
+						if doc, _ = r.ID(0); doc != id {
+							t.Errorf("%s search for %s found %s", req.Mode, id, doc)
+						}
+					} else {
+						t.Errorf("%s search does not find %s, which was acknowledged", req.Mode, id)
+					}
+					r.Close()
+				}
+			}
+		})
+	}
+	time.AfterFunc(time.Second, func() { stop.Store(true) })
+	wg.Wait()
+	checkSearch(t, db, rand.New(rand.NewPCG(5, 5)))
+}
