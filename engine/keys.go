@@ -265,7 +265,7 @@ func (l *libRow) library() (*Library, error) {
 	}
 	out := &Library{LibrarySettings: *s, Num: l.Num, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, Seq: l.Seq}
 	// There is no index beside the rows yet: all that is applied can be found.
-	out.Stats = LibraryStats{Documents: l.Documents, Chunks: l.Chunks, DeletedChunks: l.Dead}
+	out.Stats = LibraryStats{Documents: l.Documents, Chunks: l.Chunks, DeletedChunks: l.Dead, IndexedChunks: l.Chunks, IndexSeq: l.LastSeq}
 	return out, nil
 }
 

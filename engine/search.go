@@ -85,7 +85,8 @@ type SearchResult struct {
 	fused   map[uint32]float64 // of a hybrid search: distances
 	mode    SearchMode
 	metric  index.Metric
-	words   *keyword.Query
+	query   string
+	words   *keyword.Query // of the query, for highlighting; nil until it is needed
 	capture *search.Capture
 	snap    *Snapshot
 	row     cachedRow
@@ -231,7 +232,7 @@ func (db *DB) captureSearch(ctx context.Context, id string, info *libraryInfo, q
 			}
 			continue
 		}
-		r := &SearchResult{Seq: db.Head().Seq, Index: info.settings.Index.Type, info: info, mode: q.req.Mode, words: q.words, metric: lib.Metric()}
+		r := &SearchResult{Seq: db.Head().Seq, Index: info.settings.Index.Type, info: info, mode: q.req.Mode, query: q.req.Query, words: q.words, metric: lib.Metric()}
 		r.capture = lib.Capture(q.words, q.req.Filter)
 		// Under the same lock: no commit is in one and not in the other.
 		r.snap = db.Snapshot()

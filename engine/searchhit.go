@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/keyword"
@@ -130,13 +131,29 @@ func (r *SearchResult) appendVector(dst []byte, num uint64) ([]byte, error) {
 // word between <em> and </em>.
 func (r *SearchResult) appendHighlight(dst []byte, text string) []byte {
 	dst = append(dst, '[')
-	if r.words != nil {
-		for i, f := range keyword.Highlight(r.info.analyzer, r.words, text, highlightBytes) {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = docjson.AppendString(dst, f.Mark(text, "<em>", "</em>"))
+	if r.words == nil {
+		r.words = keyword.Parse(r.info.analyzer, r.query)
+	}
+	for i, f := range keyword.Highlight(r.info.analyzer, r.words, text, highlightBytes) {
+		if i > 0 {
+			dst = append(dst, ',')
 		}
+		dst = docjson.AppendString(dst, mark(text, f))
 	}
 	return append(dst, ']')
+}
+
+// mark puts what matches in a part of a text between <em> and </em>.
+func mark(text string, f keyword.Fragment) string {
+	var b strings.Builder
+	at := f.Start
+	for _, m := range f.Matches {
+		b.WriteString(text[at:m[0]])
+		b.WriteString("<em>")
+		b.WriteString(text[m[0]:m[1]])
+		b.WriteString("</em>")
+		at = m[1]
+	}
+	b.WriteString(text[at:f.End])
+	return b.String()
 }

@@ -99,24 +99,19 @@ func (s *Snapshot) asLibrary(row *libRow) (*Library, error) {
 	return lib, nil
 }
 
-// indexStats says how a library's search index does: what it holds, and up to which
-// seq; nothing while it is being built.
+// indexStats fills in what a library's search index takes, and that nothing is
+// indexed while it is being built. Otherwise every change to the library is in it.
 func (db *DB) indexStats(num uint32, st *LibraryStats) {
-	st.IndexedChunks, st.IndexSeq, st.MemoryBytes = 0, 0, 0
 	v, ok := db.searched.Load(num)
 	if !ok {
 		return
 	}
 	lib := v.(*searched).lib.Load()
 	if lib == nil {
+		st.IndexedChunks, st.IndexSeq = 0, 0
 		return
 	}
-	head := db.visible.Load()
-	x := lib.Stats()
-	st.IndexedChunks, st.MemoryBytes = x.Live, uint64(x.MemoryBytes)
-	if st.IndexSeq = x.Stamp.Seq; head != nil {
-		st.IndexSeq = max(st.IndexSeq, head.Seq) // what is visible is in it
-	}
+	st.MemoryBytes = uint64(lib.Stats().MemoryBytes)
 }
 
 // diskBytes estimates what a library takes on disk: its part of the store and

@@ -89,7 +89,7 @@ func TestStrictRequests(t *testing.T) {
 	if r.header.Get("Allow") != "POST" {
 		t.Errorf("Allow %q", r.header.Get("Allow"))
 	}
-	if p := w.do("POST", "/v1/libraries/l/search", `{}`).problem(404, "not_found"); !strings.Contains(fmt.Sprint(p["detail"]), "search") {
+	if p := w.do("POST", "/v1/libraries/l/watch", `{}`).problem(404, "not_found"); !strings.Contains(fmt.Sprint(p["detail"]), "live queries") {
 		t.Errorf("%v", p)
 	}
 }

@@ -326,17 +326,16 @@ func cloneBytes(b []byte) []byte {
 
 // Stats of a library's structures.
 type Stats struct {
-	Slots, Live, Indexed uint64
-	Stamp                change.Stamp
-	MemoryBytes          int64
-	Parts, Unbuilt       int
+	Slots, Live    uint64
+	Parts, Unbuilt int
+	MemoryBytes    int64 // mapped files too
 }
 
 // Stats returns the present figures.
 func (l *Library) Stats() Stats {
 	l.RLock()
 	defer l.RUnlock()
-	s := Stats{Slots: uint64(l.high), Live: uint64(l.live), Indexed: uint64(l.live), Stamp: l.stamp, Parts: len(l.parts), Unbuilt: l.frozen}
+	s := Stats{Slots: uint64(l.high), Live: uint64(l.live), Parts: len(l.parts), Unbuilt: l.frozen}
 	s.MemoryBytes = int64(8*diedExtentSlots*len(l.died) + 8*len(l.dead) + 24*len(l.moved))
 	if l.vectors != nil {
 		s.MemoryBytes += l.vectors.MemoryBytes()
@@ -345,8 +344,11 @@ func (l *Library) Stats() Stats {
 		if p.seg != nil {
 			s.MemoryBytes += int64(len(p.seg.bytes))
 		} else {
-			s.MemoryBytes += int64(1024 * p.len()) // about
+			s.MemoryBytes += tailBytes * int64(p.len())
 		}
 	}
 	return s
 }
+
+// tailBytes is about what a slot takes in a tail: its metadata, ids and terms.
+const tailBytes = 1024
