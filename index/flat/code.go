@@ -188,3 +188,15 @@ func (c *coded) fine(d int64, s, g, r float32) (lower, upper float64) {
 	}
 	return lower * (1 - 1.1*c.rel), upper * (1 + 1.1*c.rel)
 }
+
+// up returns the least float32 that is not below v, down the greatest not above. NaN
+// stays.
+func up(v float64) float32 {
+	f := float32(v)
+	if float64(f) < v {
+		return math.Nextafter32(f, float32(math.Inf(1)))
+	}
+	return f
+}
+
+func down(v float64) float32 { return -up(-v) }
