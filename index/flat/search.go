@@ -89,6 +89,7 @@ func (s *search) run() error {
 	running.Add(1)
 	defer running.Add(-1)
 	workers := []*worker{s.newWorker()}
+	s.rank.buffers = &workers[0].read
 	var wg sync.WaitGroup
 	for range s.helpers() {
 		if running.Add(1) > processors() {
@@ -117,6 +118,7 @@ func (s *search) run() error {
 	}
 	all.prune()
 	err := s.rank.settle(all.cands, !s.stream)
+	s.rank.buffers = nil
 	for _, w := range workers {
 		w.free()
 	}
