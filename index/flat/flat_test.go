@@ -14,18 +14,25 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	rows := 100_000
+	if testing.Short() {
+		rows = 60_000 // just enough for a second worker
+	}
 	indextest.Run(t, func(m index.Metric, dim int, _ uint64) index.Vectors {
 		x, err := flat.New(m, dim, flat.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return x
-	}, indextest.Options{Exact: true, Large: 100_000})
+	}, indextest.Options{Exact: true, Large: rows})
 }
 
 // TestOneWorker is the suite with searches that may not take a second worker, so that the
 // order of what happens is always the same.
 func TestOneWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same suite again")
+	}
 	indextest.Run(t, func(m index.Metric, dim int, _ uint64) index.Vectors {
 		x, err := flat.New(m, dim, flat.Options{Workers: 1})
 		if err != nil {
