@@ -49,11 +49,11 @@ func encode(m index.Metric, v []float32, code []int8) (s, g, r float32) {
 		return 0, anything(m), 0
 	}
 	s = float32(top * scale / 127)
-	s64 := float64(s)
+	s64, inverse := float64(s), 1/float64(s)
 	var residual, codes float64
 	for i, f := range v {
 		y := float64(f) * scale
-		c := min(max(math.RoundToEven(y/s64), -127), 127)
+		c := math.RoundToEven(y * inverse) // at most 127, as 127.00002 still is when rounded
 		e := y - s64*c
 		residual += e * e
 		codes += c * c
@@ -115,12 +115,13 @@ func newCoded(m index.Metric, q []float32) *coded {
 	c.hi, c.lo = codes[:len(q)], codes[len(q):]
 	c.t = top * scale / 127
 	t2 := c.t / 254
+	inverse, inverse2 := 1/c.t, 1/t2
 	var c1, c2, f1, f2 float64
 	for i, f := range q {
 		y := float64(f) * scale
-		a := min(max(math.RoundToEven(y/c.t), -127), 127)
+		a := math.RoundToEven(y * inverse)
 		rest := y - c.t*a
-		b := min(max(math.RoundToEven(rest/t2), -127), 127)
+		b := math.RoundToEven(rest * inverse2) // |rest| is t/2 at most, or 127 t2
 		both := c.t*a + t2*b
 		c.hi[i], c.lo[i] = int8(a), int8(b)
 		c1 += c.t * a * c.t * a
@@ -188,3 +189,15 @@ func (c *coded) fine(d int64, s, g, r float32) (lower, upper float64) {
 	}
 	return lower * (1 - 1.1*c.rel), upper * (1 + 1.1*c.rel)
 }
+
+// up returns the least float32 that is not below v, down the greatest not above. NaN
+// stays.
+func up(v float64) float32 {
+	f := float32(v)
+	if float64(f) < v {
+		return math.Nextafter32(f, float32(math.Inf(1)))
+	}
+	return f
+}
+
+func down(v float64) float32 { return -up(-v) }

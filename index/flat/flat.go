@@ -2,8 +2,6 @@ package flat
 
 import (
 	"fmt"
-	"math"
-	"runtime"
 	"sync/atomic"
 
 	"github.com/arrwdb/arrwdb/index"
@@ -41,6 +39,10 @@ type Index struct {
 	// written; only the applier moves it, and only forward.
 	next  atomic.Uint32
 	bytes atomic.Int64
+
+	// The slab of the extent that is being filled, and its number. The applier's.
+	slab   *slab
+	slabOf int
 }
 
 var (
@@ -95,7 +97,7 @@ func (x *Index) Append(slot uint32, v []float32) {
 	}
 	c, i := x.place(slot)
 	c.s[i], c.g[i], c.r[i] = encode(x.metric, v, c.row(i, x.dim))
-	x.next.Store(slot + 1)
+	x.next.Store(slot + 1) // also keeps x alive to here, and with it the codes
 }
 
 // AppendCopy implements [index.Vectors].
@@ -113,131 +115,5 @@ func (x *Index) AppendCopy(slot, from uint32) {
 	}
 	x.next.Store(slot + 1)
 }
-
-// chunk returns a chunk, or nil.
-func (x *Index) chunk(n int) *chunk {
-	if t := *x.table.Load(); n < len(t) {
-		return t[n].Load()
-	}
-	return nil
-}
-
-// place makes room for a slot, marks those between the last one and it as gaps, and
-// returns the slot's chunk and place in it.
-func (x *Index) place(slot uint32) (*chunk, int) {
-	next := x.next.Load()
-	if slot < next || slot >= index.MaxSlots {
-		panic(fmt.Sprintf("flat: slot %d after %d", slot, next))
-	}
-	n := int(slot / chunkSlots)
-	// The rest of the chunk that is being left, if it has one.
-	if last := int(next / chunkSlots); last < n && next%chunkSlots != 0 && x.chunk(last) != nil {
-		x.grow(last, chunkSlots).gaps(int(next%chunkSlots), chunkSlots)
-	}
-	i, from := int(slot%chunkSlots), 0
-	if int(next/chunkSlots) == n {
-		from = int(next % chunkSlots)
-	}
-	fresh := x.chunk(n) == nil
-	c := x.grow(n, i+1)
-	if fresh {
-		from = 0
-	}
-	c.gaps(from, i)
-	return c, i
-}
-
-// grow returns chunk n with room for a number of rows. Only the first chunk grows
-// in steps, so that a small library takes little.
-func (x *Index) grow(n, rows int) *chunk {
-	t := *x.table.Load()
-	if n >= len(t) {
-		longer := make([]atomic.Pointer[chunk], max(n+1, 2*len(t), 16))
-		for i := range t {
-			longer[i].Store(t[i].Load())
-		}
-		t = longer
-		x.table.Store(&t)
-	}
-	old := t[n].Load()
-	if old != nil && len(old.s) >= rows {
-		return old
-	}
-	size := chunkSlots
-	if n == 0 {
-		for size = firstRows; size < rows; size *= 4 {
-		}
-	}
-	c := newChunk(size, x.dim)
-	if old != nil {
-		c.copy(old)
-		x.bytes.Add(-old.bytes())
-	}
-	x.bytes.Add(c.bytes())
-	t[n].Store(c)
-	return c
-}
-
-// chunkSlots is the unit of memory and of work. It is a multiple of 64, so that
-// chunks begin with a word of a mask.
-const chunkSlots = 1024
-
-// firstRows is what the first chunk has room for at first; a power of four below
-// chunkSlots, which is one, too.
-const firstRows = 16
-
-// A chunk holds the coded rows of consecutive slots. What the numbers of a row mean
-// is said at encode.
-type chunk struct {
-	codes   []int8
-	s, g, r []float32
-}
-
-func newChunk(rows, dim int) *chunk {
-	n := make([]float32, 3*rows)
-	return &chunk{make([]int8, rows*dim), n[:rows:rows], n[rows : 2*rows : 2*rows], n[2*rows:]}
-}
-
-func (c *chunk) bytes() int64 { return int64(len(c.codes) + 12*len(c.s)) }
-
-func (c *chunk) row(i, dim int) []int8 { return c.codes[i*dim:][:dim:dim] }
-
-func (c *chunk) copy(old *chunk) {
-	copy(c.codes, old.codes)
-	copy(c.s, old.s)
-	copy(c.g, old.g)
-	copy(c.r, old.r)
-}
-
-// gap marks a place without a vector.
-func (c *chunk) gap(i int) { c.s[i], c.g[i], c.r[i] = 0, 0, -1 }
-
-func (c *chunk) gaps(from, to int) {
-	for i := from; i < to; i++ {
-		c.gap(i)
-	}
-}
-
-// isGap reports whether a place has no vector; residuals are not negative.
-func (c *chunk) isGap(i int) bool { return c.r[i] < 0 }
-
-// running counts the goroutines that scan for any search of the process. It is the
-// one thing that indexes share, because what they share out are the processors: a
-// search takes helpers only as long as there are fewer than these.
-var running atomic.Int64
-
-func processors() int64 { return int64(runtime.GOMAXPROCS(0)) }
-
-// up returns the least float32 that is not below v, down the greatest not above. NaN
-// stays.
-func up(v float64) float32 {
-	f := float32(v)
-	if float64(f) < v {
-		return math.Nextafter32(f, float32(math.Inf(1)))
-	}
-	return f
-}
-
-func down(v float64) float32 { return -up(-v) }
 
 var _ = [1]int{}[(MaxDim-1)/kernel.MaxDimI8] // MaxDim is at most what the kernels take

@@ -28,7 +28,12 @@ type ranker struct {
 	rows    index.Rows
 	dim     int
 	// hits are the best so far, as a heap with the worst first once there are k.
-	hits  []index.Hit
+	hits []index.Hit
+	*buffers
+}
+
+// buffers are for rows that are read, and are used again.
+type buffers struct {
 	slots []uint32
 	exact []float32
 	dists []float64
@@ -51,9 +56,6 @@ func (r *ranker) limit() float64 {
 // better; otherwise they come in the order of slots.
 func (r *ranker) settle(cands []candidate, byBound bool) error {
 	step := max(readBytes/(4*r.dim), 8)
-	if r.slots == nil {
-		r.slots = make([]uint32, 0, step)
-	}
 	if byBound {
 		slices.SortFunc(cands, func(a, b candidate) int { return cmp.Compare(a.lower, b.lower) })
 	}
@@ -92,7 +94,10 @@ func (r *ranker) read() error {
 	}
 	slices.Sort(r.slots) // rows in their order on disk; takes little if they are
 	if len(r.dists) < n {
-		r.exact, r.dists = make([]float32, n*r.dim), make([]float64, n)
+		r.dists = make([]float64, n)
+	}
+	if len(r.exact) < n*r.dim {
+		r.exact = make([]float32, n*r.dim)
 	}
 	exact, dists := r.exact[:n*r.dim], r.dists[:n]
 	if err := r.rows(r.slots, exact); err != nil {

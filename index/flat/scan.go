@@ -15,6 +15,7 @@ type worker struct {
 	uppers uppers
 	cands  []candidate
 	most   int // candidates that are collected
+	read   buffers
 
 	// What follows is for the block at work. Row numbers are those in the chunk.
 	ids     [chunkSlots]uint32
@@ -24,7 +25,8 @@ type worker struct {
 	words   [chunkSlots / 64]uint64
 }
 
-// workers keeps the large arrays, and cands and heaps that are not very large.
+// workers keeps the large arrays and buffers, and cands and heaps that are not very
+// large.
 var workers = sync.Pool{New: func() any { return new(worker) }}
 
 func (s *search) newWorker() *worker {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,7 @@ type search struct {
 	sc     *index.Scope
 	q      *coded
 	high   uint32 // slots below it are looked at
+	count  int    // how many of them may be hits, at most
 	chunks int64
 	stream bool
 	// limit is the bits of the greatest distance that can still be a hit, so far as
@@ -65,13 +67,18 @@ func (x *Index) Search(ctx context.Context, q []float32, query index.Query, sc *
 	if query.K <= 0 || count == 0 || greatest < 0 && x.metric != index.Dot {
 		return nil, nil
 	}
-	s := &search{ctx: ctx, x: x, sc: sc, q: newCoded(x.metric, q), high: high}
+	s := &search{ctx: ctx, x: x, sc: sc, q: newCoded(x.metric, q), high: high, count: count}
 	s.chunks = (int64(high) + chunkSlots - 1) / chunkSlots
 	s.stream = s.q.blind || query.K > sortedK || query.K > count/4
 	s.limit.Store(math.Float64bits(greatest))
 	s.rank = ranker{ctx: ctx, k: min(query.K, count), max: greatest, before: sc.Before,
 		measure: index.NewMeasure(x.metric, q), rows: rows, dim: x.dim}
-	if err := s.run(); err != nil {
+	if query.MaxDistance == nil {
+		s.rank.hits = make([]index.Hit, 0, s.rank.k) // there are hardly fewer
+	}
+	err := s.run()
+	runtime.KeepAlive(x) // its codes may be outside the heap
+	if err != nil {
 		return nil, err
 	}
 	return s.rank.sorted(), nil
@@ -82,6 +89,7 @@ func (s *search) run() error {
 	running.Add(1)
 	defer running.Add(-1)
 	workers := []*worker{s.newWorker()}
+	s.rank.buffers = &workers[0].read
 	var wg sync.WaitGroup
 	for range s.helpers() {
 		if running.Add(1) > processors() {
@@ -110,6 +118,7 @@ func (s *search) run() error {
 	}
 	all.prune()
 	err := s.rank.settle(all.cands, !s.stream)
+	s.rank.buffers = nil
 	for _, w := range workers {
 		w.free()
 	}
@@ -123,7 +132,7 @@ func (s *search) helpers() int {
 	if s.sc.Mask != nil {
 		work = int64(s.sc.Count) * int64(s.x.dim)
 	}
-	if work < helpfulMin || s.q.blind {
+	if work < helpfulMin || s.q.blind || s.rank.k == s.count {
 		return 0
 	}
 	most := processors()
@@ -147,3 +156,10 @@ func (s *search) lower(v float64) {
 
 // fail makes the workers stop. The first error is returned.
 func (s *search) fail(err error) { s.failed.CompareAndSwap(nil, &err) }
+
+// running counts the goroutines that scan for any search of the process. It is the
+// one thing that indexes share, because what they share out are the processors: a
+// search takes helpers only as long as there are fewer than these.
+var running atomic.Int64
+
+func processors() int64 { return int64(runtime.GOMAXPROCS(0)) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"runtime"
 	"unsafe"
 )
 
@@ -69,6 +70,7 @@ func (x *Index) AppendExtent(dst []byte, i int) []byte {
 		}
 		dst = append(dst, asBytes(c.codes)...)
 	}
+	runtime.KeepAlive(x)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 

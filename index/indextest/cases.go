@@ -205,3 +205,37 @@ func empty(t *testing.T, s suite, metric index.Metric) {
 		t.Errorf("MemoryBytes is %d", m.x.MemoryBytes())
 	}
 }
+
+func large(t *testing.T, s suite, metric index.Metric) {
+	n := s.opts.Large
+	if n == 0 {
+		t.Skip("Options.Large is 0")
+	}
+	m := newModel(t, s, metric, 40, n, 14)
+	equal := clustered(m.rng, m.dim)
+	for slot := range n {
+		switch m.rng.IntN(4) {
+		case 0:
+			m.append(equal)
+		case 1:
+			m.kill(m.append(clustered(m.rng, m.dim)))
+		default:
+			m.append(clustered(m.rng, m.dim))
+		}
+		if slot == n/2 { // chunks of gaps and of equal rows
+			for range min(n/5, n-int(m.high.Load())) {
+				m.append(nil)
+			}
+		}
+		if int(m.high.Load()) == n {
+			break
+		}
+	}
+	for _, k := range []int{1, 10, 1000, n / 6, 2 * n} {
+		m.check(equal, index.Query{K: k, Exact: true}, m.scope())
+		m.check(clustered(m.rng, m.dim), index.Query{K: k}, m.scope())
+		m.check(clustered(m.rng, m.dim), index.Query{K: k}, masked(m.scope(), 0.5, m.rng))
+		m.check(clustered(m.rng, m.dim), index.Query{K: k}, masked(m.scope(), 0.01, m.rng))
+	}
+	m.recall()
+}

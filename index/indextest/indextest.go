@@ -14,6 +14,9 @@ type Options struct {
 	// MinRecall is the part of the true neighbours that others must find, for each
 	// test as a whole. A Query with Exact must find all.
 	MinRecall float64
+	// Large is how many rows the largest test has; 0 leaves it out. It finds what only
+	// many rows bring about: several workers, buffers that overflow.
+	Large int
 }
 
 // Make returns an empty structure. The seed is for those that draw lots.
@@ -45,6 +48,7 @@ func Run(t *testing.T, mk Make, opts Options) {
 			{"errors", errors},
 			{"concurrent", concurrent},
 			{"extents", extents},
+			{"large", large},
 		} {
 			t.Run(fmt.Sprintf("%s/%v", test.name, metric), func(t *testing.T) { test.run(t, s, metric) })
 		}

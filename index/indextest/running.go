@@ -93,7 +93,7 @@ func extents(t *testing.T, s suite, metric index.Metric) {
 	var saved [][]byte
 	for m.high.Load() < slots {
 		switch old := uint32(m.rng.IntN(int(m.high.Load()) + 1)); {
-		case m.rng.IntN(10_000) == 0:
+		case m.rng.IntN(30_000) == 0:
 			for range min(m.rng.IntN(20_000), slots-int(m.high.Load())) {
 				m.append(nil)
 			}
@@ -105,7 +105,7 @@ func extents(t *testing.T, s suite, metric index.Metric) {
 		default:
 			m.append(clustered(m.rng, dim))
 		}
-		if first.FullExtents() > len(saved) && m.rng.IntN(5000) == 0 {
+		if first.FullExtents() > len(saved) && m.rng.IntN(3000) == 0 {
 			saved = append(saved, first.AppendExtent([]byte("before"), len(saved))[len("before"):])
 			m.reload(s, saved)
 		}
@@ -115,11 +115,13 @@ func extents(t *testing.T, s suite, metric index.Metric) {
 		if i < len(saved) && string(again) != string(saved[i]) {
 			t.Errorf("extent %d has changed", i)
 		}
+		saved = append(saved[:i], again)
+		m.reload(s, saved)
 	}
-	m.reload(s, saved)
-	if len(saved) > 0 {
-		m.damaged(s, saved[0])
+	if len(saved) == 0 {
+		t.Fatalf("%d slots fill no extent", slots)
 	}
+	m.damaged(s, saved[0])
 	m.recall()
 }
 

@@ -7,6 +7,9 @@
 // checks all bounds once, and works through four rows at a time, so that a loaded
 // part of the query serves four; rows picked by number are prefetched.
 //
+// [Within] takes what the int8 dot products give to bits: which rows of a block are
+// within a linear bound, so that a scan looks at single rows only where it must.
+//
 // # Variants
 //
 // The package functions use the best [Kernel] for the processor, chosen once at
