@@ -76,7 +76,7 @@ func (p *pairs) write(g *groupWriter) error {
 			slots[c] = slots[c][:0]
 		}
 		for _, place := range places[from:ends[id]] {
-			s, c := place>>1, place&1
+			s, c := place/columns, place%columns
 			if k := len(slots[c]); k == 0 || slots[c][k-1] != s { // an array may have a value twice
 				slots[c] = append(slots[c], s)
 			}

@@ -40,7 +40,7 @@ type pairs struct {
 	texts  map[string]uint32     // of String
 	values []filter.Value
 	ids    []uint32 // a value's index
-	places []uint32 // slot × 2, plus 1 where it is an array's element; ascending by slot
+	places []uint32 // slot × columns, plus the column; ascending by slot
 }
 
 type member struct {
@@ -194,7 +194,7 @@ func (b *Builder) file(n *node, val []byte) {
 	}
 	if val[0] != '[' {
 		if s, ok := filter.ReadScalar(val); ok {
-			n.add(&s, b.n<<1|asScalar)
+			n.add(&s, b.n*columns+asScalar)
 		}
 		return
 	}
@@ -204,7 +204,7 @@ func (b *Builder) file(n *node, val []byte) {
 			return
 		}
 		if s, ok := filter.ReadScalar(v); ok {
-			n.add(&s, b.n<<1|asElement)
+			n.add(&s, b.n*columns+asElement)
 		}
 	}
 }

@@ -325,7 +325,7 @@ func (g *groupWriter) appendTo(dst []byte) []byte {
 		}
 	}
 	ordered := g.kind == filter.Number || g.kind == filter.String
-	if ordered && g.n > minSliced && g.pairs >= int(g.w.n)/sparsest {
+	if ordered && g.n > minSliced && g.pairs >= max(minPairs, int(g.w.n)/sparsest) {
 		before := len(dst)
 		if dst = g.appendSlices(dst); len(dst) > before {
 			dst[at] |= hasSlices

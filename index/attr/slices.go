@@ -32,12 +32,13 @@ const (
 	blockSlots = blockWords * 64
 	planeBytes = blockWords * 8
 
-	// Slices are written for a field that has more values than minSliced and in at
-	// least every sparsest-th slot a value (one plane more costs a word in 64 slots,
-	// so they take at most about as many bytes as a pair of rank and slot would), and
-	// whose further values are at most every furthest-th. Below these the postings
-	// of a range are few, or short.
+	// Slices are written for a field that has more values than minSliced, in at
+	// least minPairs and every sparsest-th slot one, and of which at most every
+	// furthest-th is a further one. Below these the postings of a range are few or
+	// short. With them slices take at most as many bytes for a slot with a value as
+	// there are planes.
 	minSliced = 8
+	minPairs  = 64
 	sparsest  = 8
 	furthest  = 4
 )
