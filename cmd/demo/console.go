@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +49,19 @@ func (c *console) good(format string, args ...any)  { c.line(green, "   ", "✓ 
 func (c *console) alarm(format string, args ...any) { c.line(red+bold, "   ", format, args...) }
 func (c *console) event(text string)                { c.line(cyan, "   ", "feed    %s", text) }
 func (c *console) code(format string, args ...any)  { c.line(dim, "   ", format, args...) }
+
+// hit shows what a search has found; <em> marks the query's words.
+func (c *console) hit(rank int, score float64, title, text string) {
+	on, off := "*", "*"
+	if c.fancy {
+		on, off = bold, plain
+	}
+	if r := []rune(text); len(r) > 120 && !strings.Contains(text, "<em>") {
+		text = string(r[:120]) + "…" // what is highlighted is short
+	}
+	text = strings.NewReplacer("<em>", on, "</em>", off).Replace(text)
+	c.line("", "     ", "%d  %.2f  %s: %s", rank, score, title, text)
+}
 
 // bar is a bar that moves where somebody looks.
 func (c *console) bar(n int) *progressbar.ProgressBar {

@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	t.srv = &child{program: t.Program, data: t.Data, listen: addr}
 	defer func() { err = errors.Join(err, t.srv.stop()) }()
 	t.c = client.New(t.srv.base(), "")
-	t.title("arrwDB in five steps. What it writes lies in %s%s.", t.Data, goes)
+	t.title("arrwDB in six steps. What it writes lies in %s%s.", t.Data, goes)
 	if err := t.tour(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -98,7 +98,7 @@ func (t *tour) tour(ctx context.Context) error {
 		lost: func(after uint64) { t.say("feed    connection lost; the last event was seq %s", number(after)) },
 		back: func(pos string) { t.say("feed    connected again, goes on after %s", pos) },
 	}
-	for i, step := range []func(context.Context) error{t.serve, func(ctx context.Context) error { return t.create(ctx, reading) }, t.load, t.crash, t.check} {
+	for i, step := range []func(context.Context) error{t.serve, func(ctx context.Context) error { return t.create(ctx, reading) }, t.load, t.search, t.crash, t.check} {
 		t.step(i + 1)
 		t.pause(ctx)
 		if err := step(ctx); err != nil {
@@ -141,7 +141,7 @@ func (t *tour) serve(ctx context.Context) error {
 
 func (t *tour) create(ctx, reading context.Context) error {
 	t.head("A library, a document, and the change that it made")
-	if _, err := t.c.CreateLibrary(ctx, client.LibrarySpec{ID: library, Name: "WordNet 3.0", Dimension: Dimension, Embedding: &client.Embedding{Provider: "none"}}); err != nil {
+	if _, err := t.c.CreateLibrary(ctx, client.LibrarySpec{ID: library, Name: "WordNet 3.0", Embedding: &client.Embedding{Provider: "builtin"}}); err != nil {
 		return err
 	}
 	t.feed.run(reading, t.c)
@@ -162,8 +162,8 @@ func (t *tour) create(ctx, reading context.Context) error {
 
 func (t *tour) load(ctx context.Context) error {
 	docs := t.docs[1 : len(t.docs)-lateDocs]
-	t.head("%s documents, streamed in: glosses of WordNet 3.0, each with a %d-d vector", number(uint64(len(docs))), Dimension)
-	t.say("the vectors are hashed words, which is enough for a tour: lexical, not semantic")
+	t.head("%s documents, streamed in: glosses of WordNet 3.0", number(uint64(len(docs))))
+	t.say("the built-in model makes a vector of each, offline; words and metadata are indexed too")
 	body, err := lines(docs)
 	if err != nil {
 		return err
@@ -186,6 +186,38 @@ func (t *tour) load(ctx context.Context) error {
 		return err
 	}
 	t.say("%s documents in %.2f s: %s a second, each durable and visible, and the feed has told of all", number(sum.Successful), took.Seconds(), number(uint64(float64(sum.Successful)/took.Seconds())))
+	return nil
+}
+
+// search shows what each kind of search is for.
+func (t *tour) search(ctx context.Context) error {
+	t.head("Search by meaning, by word, and by both")
+	for _, q := range []client.Search{
+		{Query: "medicine and hospitals", Mode: "vector", K: 3},
+		{Query: "\"motor vehicle\"", Mode: "keyword", K: 2},
+		{Query: "ship on the ocean", Mode: "hybrid", K: 3, Filter: json.RawMessage(`{"pos":"noun"}`)},
+	} {
+		q.Highlight = true
+		a, err := t.c.Search(ctx, library, q)
+		if err != nil {
+			return err
+		}
+		if a.Total != q.K {
+			return fmt.Errorf("%s search for %q: %d hits, not %d", q.Mode, q.Query, a.Total, q.K)
+		}
+		where := ""
+		if q.Filter != nil {
+			where = ", filter " + string(q.Filter)
+		}
+		t.say("%-7s %s%s   (%.1f ms)", q.Mode, q.Query, where, a.TookMS)
+		for _, h := range a.Results {
+			text := *h.Text
+			if len(h.Highlight.Text) > 0 {
+				text = h.Highlight.Text[0]
+			}
+			t.hit(h.Rank, h.Score, h.Title, text)
+		}
+	}
 	return nil
 }
 
@@ -336,6 +368,7 @@ func (t *tour) examples(ctx context.Context) error {
 	}
 	t.code("curl -X PATCH -H 'Content-Type: application/json' -d '{\"metadata\":{\"seen\":true}}' '%s%s'", t.srv.base(), doc)
 	t.code("curl -N '%s/v1/events/stream?from=start'", t.srv.base())
+	t.code("go run ./cmd/arrwdb search %s --server %s 'fear of heights'", library, t.srv.base())
 	t.code("go run ./cmd/arrwdb tail --server %s", t.srv.base())
 	t.code("go run ./cmd/arrwdb status --server %s", t.srv.base())
 	return nil
