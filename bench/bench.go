@@ -22,7 +22,7 @@ type Workload interface {
 
 // Workloads returns all of them.
 func Workloads() []Workload {
-	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}}
+	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}, searchWorkload{}}
 }
 
 // Find returns the workload of that name.
@@ -44,6 +44,7 @@ type Env struct {
 	Duration    time.Duration // of one repetition; default 1 s
 	Docs        int           // of one upload; a replay has four times as many; default 30,000
 	UploadBytes int64         // of the upload whose memory is measured; default 300 MB
+	Texts       string        // NDJSON of which the members "text" are searched; default made up
 	Only        *regexp.Regexp
 	Logger      *slog.Logger
 	// Start starts a server on a data directory, which may not exist yet. Default:
@@ -52,8 +53,10 @@ type Env struct {
 	ServeArgs []string
 	Program   string // whose serve is measured; default this one
 
-	probeFor time.Duration // how long the raw probe takes
-	cases    int
+	probeFor  time.Duration // how long the raw probe takes
+	codeBytes int           // of the vectors' codes that are scanned
+	textCount int           // of the texts that are indexed and searched, at most
+	cases     int
 }
 
 func (e *Env) setDefaults() {
@@ -77,6 +80,12 @@ func (e *Env) setDefaults() {
 	}
 	if e.probeFor <= 0 {
 		e.probeFor = 300 * time.Millisecond
+	}
+	if e.codeBytes <= 0 {
+		e.codeBytes = 256 << 20
+	}
+	if e.textCount <= 0 {
+		e.textCount = 100_000
 	}
 	if e.Logger == nil {
 		e.Logger = slog.New(slog.DiscardHandler)
@@ -112,7 +121,7 @@ func Run(ctx context.Context, w Workload, e *Env) (*Report, error) {
 	r.Environment = describe(parent, start)
 	r.Options = Options{
 		Seed: own.Seed, Reps: own.Reps, WarmupMS: ms(own.Warmup), DurationMS: ms(own.Duration),
-		Docs: own.Docs, UploadBytes: own.UploadBytes, ServeArgs: own.ServeArgs,
+		Docs: own.Docs, UploadBytes: own.UploadBytes, Texts: own.Texts, ServeArgs: own.ServeArgs,
 	}
 	if own.Only != nil {
 		r.Options.Only = own.Only.String()
@@ -137,16 +146,20 @@ type rep map[string]float64
 
 // alternate runs a case: a warm-up, and then e.Reps times the raw probe of size
 // bytes and one repetition, whose figures collect gathers into the metrics.
-// once is told what the probe beside it said.
+// once is told what the probe beside it said. With size 0 there is no probe: the
+// case has nothing to do with the device.
 func (e *Env) alternate(ctx context.Context, name string, size, reps int, metrics []Metric,
 	warm func() error, once func(raw Sync) (rep, error),
 ) (Case, error) {
 	c := Case{Name: name, Reps: reps, Metrics: metrics}
-	p, err := NewProbe(e.Dir)
-	if err != nil {
-		return c, err
+	var p *Probe
+	if size > 0 {
+		var err error
+		if p, err = NewProbe(e.Dir); err != nil {
+			return c, err
+		}
+		defer p.Close()
 	}
-	defer p.Close()
 	e.Logger.Info("bench", "case", name, "reps", reps)
 	if warm != nil {
 		if err := warm(); err != nil {
@@ -158,15 +171,18 @@ func (e *Env) alternate(ctx context.Context, name string, size, reps int, metric
 		if err := ctx.Err(); err != nil {
 			return c, errors.Join(err, c.finish(raws))
 		}
-		raw, err := p.Measure(size, e.probeFor)
-		if err != nil {
-			return c, err
+		var raw Sync
+		if p != nil {
+			var err error
+			if raw, err = p.Measure(size, e.probeFor); err != nil {
+				return c, err
+			}
+			raws = append(raws, raw)
 		}
 		figures, err := once(raw)
 		if err != nil {
 			return c, fmt.Errorf("%s: repetition %d: %w", name, i+1, err)
 		}
-		raws = append(raws, raw)
 		for k := range c.Metrics {
 			m := &c.Metrics[k]
 			if v, ok := figures[m.Name]; ok {

@@ -26,6 +26,7 @@ type Options struct {
 	DurationMS  float64  `json:"duration_ms"`
 	Docs        int      `json:"docs"`
 	UploadBytes int64    `json:"upload_bytes"`
+	Texts       string   `json:"texts,omitempty"`
 	ServeArgs   []string `json:"serve_args,omitempty"`
 	Only        string   `json:"only,omitempty"`
 }

@@ -18,12 +18,12 @@ func (a *app) benchCommand() *cobra.Command {
 	var verbose bool
 	c := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure the log, ingest and the feed on this machine",
+		Short: "Measure the log, ingest, the feed and searches on this machine",
 		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
 			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
 			"directory is measured in alternation with the repetitions and printed beside them.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("bench wal, bench ingest or bench feed") },
+		RunE: func(*cobra.Command, []string) error { return usagef("bench wal, bench ingest, bench feed or bench search") },
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&e.Dir, "dir", ".", "directory on the device to be measured")
@@ -33,6 +33,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.DurationVar(&e.Duration, "duration", 0, "length of a repetition (default 1s)")
 	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload; a replay has four times as many")
 	f.Int64Var(&uploadMB, "upload-mb", 300, "MB of the upload whose memory is measured")
+	f.StringVar(&e.Texts, "texts", "", "NDJSON file with members \"text\", for the keyword searches (default made-up texts)")
 	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
 	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
 	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
