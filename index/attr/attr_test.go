@@ -97,7 +97,7 @@ func (r random) slots(n int) []slot {
 
 func TestSameAsMatch(t *testing.T) {
 	r := seeded(t)
-	rounds, some, filters := 12, 0, 0
+	rounds, some, filters := 10, 0, 0
 	if testing.Short() {
 		rounds = 2
 	}
@@ -182,7 +182,7 @@ func mergeSome(t *testing.T, r random, segs []*attr.Segment, parts [][]slot) ([]
 // Many slots, so that there are slices, and containers of each kind.
 func TestLarge(t *testing.T) {
 	r := seeded(t)
-	n := 200_000
+	n := 100_000
 	if testing.Short() {
 		n = 70_000
 	}

@@ -1,8 +1,8 @@
 package attr
 
 import (
+	"bytes"
 	"encoding/binary"
-	"sort"
 
 	"github.com/arrwdb/arrwdb/index/filter"
 )
@@ -170,20 +170,13 @@ func (g *group) value(i int) filter.Value {
 	return v
 }
 
-// compare orders value i and v, which is of the group's kind.
+// compare orders value i and v, which is of the group's kind and not a string.
 func (g *group) compare(i int, v *filter.Value) int {
 	switch g.kind {
 	case filter.Bool:
 		return int(g.bools[i]) - boolByte(v.Bool)
 	case filter.Number:
 		return g.num(i).Compare(v.Num)
-	case filter.String:
-		switch s := g.text.at(i); {
-		case string(s) < v.Str:
-			return -1
-		case string(s) > v.Str:
-			return 1
-		}
 	}
 	return 0
 }
@@ -216,8 +209,26 @@ func compareValues(a, b *filter.Value) int {
 // rank returns the number of the first value that is not below v, and whether it
 // equals v.
 func (g *group) rank(v *filter.Value) (int, bool) {
-	i := sort.Search(g.n, func(i int) bool { return g.compare(i, v) >= 0 })
-	return i, i < g.n && g.compare(i, v) == 0
+	text := []byte(v.Str) // to be compared once a step, and not with < and >
+	lo, hi := 0, g.n
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		var c int
+		if g.kind == filter.String {
+			c = bytes.Compare(g.text.at(mid), text)
+		} else {
+			c = g.compare(mid, v)
+		}
+		switch {
+		case c == 0:
+			return mid, true
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false
 }
 
 func (g *group) posting(column, i int) posting {
