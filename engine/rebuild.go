@@ -124,10 +124,12 @@ func (db *DB) tendWhileBuilding(s *searched, lib *search.Library, n uint64) erro
 	if db.ctx.Err() != nil || s.gone.Load() {
 		return errStopped
 	}
-	for more := true; more; {
-		var err error
-		if more, err = lib.Maintain(); err != nil {
-			return err
+	for _, work := range []func() (bool, error){lib.Build, lib.Merge} {
+		for more := true; more; {
+			var err error
+			if more, err = work(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

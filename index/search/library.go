@@ -63,7 +63,7 @@ type Library struct {
 	dim     int
 	extents []string // names of the files that hold the full extents of vectors
 	frozen  int      // full tails that are not built
-	work    func()   // called when there is something for Maintain to do
+	work    func()   // called when there is something for Build and Merge to do
 
 }
 
@@ -100,7 +100,7 @@ func (l *Library) Analyzer() *analysis.Analyzer { return l.analyzer }
 // Metric returns the metric of the library's vectors.
 func (l *Library) Metric() index.Metric { return l.cfg.Metric }
 
-// OnWork sets what is called when there is something for Maintain to do, and calls
+// OnWork sets what is called when there is something for Build and Merge to do, and calls
 // it. It is called under Lock, and must not wait.
 func (l *Library) OnWork(fn func()) {
 	l.Lock()
