@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/arrwdb/arrwdb/index"
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -184,12 +186,18 @@ func benchmarkSearch(b *testing.B, parts []keyword.At, sc *index.Scope, k, words
 	for range 256 {
 		queries = append(queries, keyword.Parse(a, quote+c.query(words)))
 	}
+	var took []time.Duration
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
+		began := time.Now()
 		if _, err := queries[i%len(queries)].Capture(parts).Search(context.Background(), k, sc); err != nil {
 			b.Fatal(err)
 		}
+		took = append(took, time.Since(began))
 	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
+	b.ReportMetric(float64(took[len(took)*95/100].Nanoseconds()), "p95-ns")
 }
 
 func BenchmarkSearch(b *testing.B) {

@@ -243,6 +243,9 @@ func (w *world) seal() {
 
 func (w *world) open(b []byte, first uint32) *keyword.Segment {
 	s, err := keyword.Open(b)
+	if err == nil {
+		err = s.Verify(context.Background())
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}

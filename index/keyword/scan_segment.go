@@ -11,7 +11,7 @@ import (
 // a term, as every window costs something.
 const (
 	maxWindow = 4096
-	minWindow = 64
+	minWindow = 256
 )
 
 func (s *Segment) capture(terms []queryTerm) *captured {

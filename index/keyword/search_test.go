@@ -164,6 +164,12 @@ func TestCaptured(t *testing.T) {
 		}
 		query, sc := w.query(), w.scope()
 		run, want := w.capture(query), w.o.search(query, sc)
+		var segs []*keyword.Segment
+		for _, p := range w.parts {
+			if s, ok := p.Part.(*keyword.Segment); ok {
+				segs = append(segs, s)
+			}
+		}
 		var frozen *keyword.Tail
 		if n := len(w.parts); n > 1 {
 			frozen, _ = w.parts[n-2].Part.(*keyword.Tail)
@@ -182,6 +188,9 @@ func TestCaptured(t *testing.T) {
 				if _, err := keyword.Open(frozen.Build()); err != nil {
 					t.Error(err)
 				}
+			}
+			if _, err := keyword.Merge(segs, nil); err != nil {
+				t.Error(err)
 			}
 		})
 	}
