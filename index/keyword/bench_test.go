@@ -204,17 +204,21 @@ func BenchmarkSearch(b *testing.B) {
 	s := mustOpen(b, hundred())
 	one := []keyword.At{{Part: s}}
 	sc := scopeOf(s.Len())
-	masked := *sc
-	masked.Mask = make([]uint64, (s.Len()+63)/64)
-	for i := range s.Len() / 10 {
-		masked.Mask[i*10/64] |= 1 << (i * 10 % 64)
-		masked.Count++
+	masked := func(step int) *index.Scope {
+		m := *sc
+		m.Mask = make([]uint64, (s.Len()+63)/64)
+		for i := range s.Len() / step {
+			m.Mask[i*step/64] |= 1 << (i * step % 64)
+			m.Count++
+		}
+		return &m
 	}
 	for words := 1; words <= 4; words++ {
 		b.Run(fmt.Sprintf("k=10/words=%d", words), func(b *testing.B) { benchmarkSearch(b, one, sc, 10, words, "") })
 	}
 	b.Run("k=10/words=20", func(b *testing.B) { benchmarkSearch(b, one, sc, 10, 20, "") })
-	b.Run("k=10/words=3/mask=10%", func(b *testing.B) { benchmarkSearch(b, one, &masked, 10, 3, "") })
+	b.Run("k=10/words=3/mask=10%", func(b *testing.B) { benchmarkSearch(b, one, masked(10), 10, 3, "") })
+	b.Run("k=10/words=3/mask=0.1%", func(b *testing.B) { benchmarkSearch(b, one, masked(1000), 10, 3, "") })
 	b.Run("k=10/words=2/phrase", func(b *testing.B) { benchmarkSearch(b, one, sc, 10, 2, `"`) })
 	b.Run("k=1000/words=3", func(b *testing.B) { benchmarkSearch(b, one, sc, 1000, 3, "") })
 	b.Run("k=1000000/words=3", func(b *testing.B) { benchmarkSearch(b, one, sc, 1_000_000, 3, "") })

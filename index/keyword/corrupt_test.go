@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -59,6 +61,37 @@ func TestDamage(t *testing.T) {
 		t.Errorf("another version: %v", err)
 	}
 }
+
+// A section of every released version opens and is searched; the files are never
+// edited. With -write-golden a missing one is made.
+func TestReleased(t *testing.T) {
+	for _, name := range []string{"testdata/v1.section"} {
+		if _, err := os.Stat(name); os.IsNotExist(err) && *writeGolden {
+			if err := os.WriteFile(name, section(t), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, now := mustOpen(t, b), mustOpen(t, section(t))
+		if err := old.Verify(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		a, _ := analysis.New("simple")
+		for _, query := range []string{"title t6", "all t99", `"t5 and t5"`} {
+			q := keyword.Parse(a, query)
+			got := search(t, q.Capture([]keyword.At{{Part: old}}), 300, scopeOf(300))
+			same(t, query, got, search(t, q.Capture([]keyword.At{{Part: now}}), 300, scopeOf(300)))
+			if len(got) == 0 {
+				t.Errorf("%s: nothing found", query)
+			}
+		}
+	}
+}
+
+var writeGolden = flag.Bool("write-golden", false, "make missing files of the newest version")
 
 // use does everything that there is with whatever Open takes.
 func use(t testing.TB, b []byte) {
