@@ -117,16 +117,16 @@ var hundred = sync.OnceValue(func() []byte {
 func BenchmarkAdd(b *testing.B) {
 	c, a := newCorpus(1), english(b)
 	var texts []string
-	for range tailSlots {
+	for range 8 * tailSlots {
 		texts = append(texts, c.text(100))
 	}
 	b.ReportAllocs()
 	t := keyword.NewTail(a)
 	for i := 0; b.Loop(); i++ {
 		if i%tailSlots == 0 {
-			t = keyword.NewTail(a)
+			t = t.Next()
 		}
-		t.Add("", texts[i%tailSlots])
+		t.Add("", texts[i%len(texts)])
 	}
 }
 
