@@ -40,6 +40,14 @@ func NewTail(a *analysis.Analyzer) *Tail {
 	return &Tail{tokenizer: a.NewTokenizer(), ids: map[string]uint32{}, starts: []uint64{0}, ownID: map[uint64]uint32{}}
 }
 
+// Next returns an empty tail for the slots that follow; nothing is added to t any more.
+// It takes over what t's tokenizer remembers, and is otherwise one of NewTail.
+func (t *Tail) Next() *Tail {
+	next := &Tail{tokenizer: t.tokenizer, ids: map[string]uint32{}, starts: []uint64{0}, ownID: t.ownID}
+	t.tokenizer, t.ownID = nil, nil
+	return next
+}
+
 // Len returns how many slots have been added.
 func (t *Tail) Len() int { return len(t.lengths) }
 
