@@ -118,11 +118,18 @@ func (l *Library) Stamp() change.Stamp {
 
 // begin appends an empty tail.
 func (l *Library) begin() {
-	words := keyword.NewTail(l.analyzer)
-	p := &part{first: l.high, words: words, tail: &tail{where: map[uint64]uint32{}, words: words}}
+	p := &part{first: l.high}
+	var words *keyword.Tail
 	if n := len(l.parts); n > 0 {
-		p.last = l.parts[n-1].last
+		before := l.parts[n-1]
+		if p.last = before.last; before.tail != nil {
+			words = before.tail.words.Next() // which knows the stems that it has met
+		}
 	}
+	if words == nil {
+		words = keyword.NewTail(l.analyzer)
+	}
+	p.words, p.tail = words, &tail{where: map[uint64]uint32{}, words: words}
 	l.parts = append(l.parts[:len(l.parts):len(l.parts)], p)
 }
 
