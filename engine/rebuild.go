@@ -104,7 +104,7 @@ func (db *DB) buildFromStore(s *searched, snap *Snapshot, settings *Library, lib
 			ch.Vectors = []change.Vector{{Raw: change.AppendRaw(nil, floats)}}
 		}
 		lib.Lock()
-		err = lib.Apply(change.DocumentAdded, &c, stamp)
+		err = lib.Apply(change.DocumentAdded, &c, stamp, nil)
 		lib.Unlock()
 		if err != nil {
 			return err
@@ -213,7 +213,7 @@ func applyFrame(num uint32, lib *search.Library, f *wal.Frame) error {
 		if err != nil {
 			return err
 		}
-		if err := lib.Apply(rec.Kind, c, change.Stamp{Seq: rec.Seq, Commit: f.Commit}); err != nil {
+		if err := lib.Apply(rec.Kind, c, change.Stamp{Seq: rec.Seq, Commit: f.Commit}, nil); err != nil {
 			return err
 		}
 	}

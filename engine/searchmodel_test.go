@@ -55,7 +55,7 @@ func chunksOf(t testing.TB, db *engine.DB, id string) []*foundChunk {
 			for weight, text := range map[float64]string{1: f.text, 2: f.title} {
 				tok.Reset(text)
 				for k, ok := tok.Next(); ok; k, ok = tok.Next() {
-					f.terms[string(k.Term)] += weight
+					f.terms[k.Term] += weight
 					f.length += weight
 				}
 			}
@@ -80,7 +80,7 @@ func naiveWords(all []*foundChunk, query string, f *filter.Filter, k int) []*fou
 	terms := map[string]float64{}
 	tok.Reset(query)
 	for k, ok := tok.Next(); ok; k, ok = tok.Next() {
-		terms[string(k.Term)]++
+		terms[k.Term]++
 	}
 	n, total := 0.0, 0.0
 	for _, c := range all {

@@ -102,7 +102,7 @@ func (v *searchView) apply(c *commit) error {
 			if lib == nil || s.gone.Load() {
 				continue // it is being built, and reads this in the log
 			}
-			if err := lib.Apply(r.Kind, d, c.stamp); err != nil {
+			if err := lib.Apply(r.Kind, d, c.stamp, wordsOf(r)); err != nil {
 				v.broken(s, err)
 			}
 		case r.Kind == change.LibraryCreated:

@@ -41,7 +41,7 @@ func Highlight(a *analysis.Analyzer, q *Query, text string, maxLen int) []Fragme
 			break
 		}
 		words = append(words, k.Start, k.End)
-		if id, ok := ids[string(k.Term)]; ok && k.End-k.Start <= maxLen {
+		if id, ok := ids[k.Term]; ok && k.End-k.Start <= maxLen {
 			matches = append(matches, match{k.Start, k.End, id})
 		}
 	}

@@ -68,7 +68,7 @@ func analyze(a *analysis.Analyzer, text string) (words []word) {
 		if !ok {
 			return words
 		}
-		words = append(words, word{string(k.Term), k.Position})
+		words = append(words, word{k.Term, k.Position})
 	}
 }
 

@@ -133,9 +133,10 @@ func (l *Library) begin() {
 	l.parts = append(l.parts[:len(l.parts):len(l.parts)], p)
 }
 
-// Apply takes one change to a document. The caller holds Lock; commit is the
-// commit that it belongs to.
-func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change.Stamp) error {
+// Apply takes one change to a document. The caller holds Lock; stamp is that of the
+// commit that the change belongs to, and words are those of the chunks that it adds,
+// where they have been worked out.
+func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change.Stamp, words *DocumentWords) error {
 	if uint64(l.high)+uint64(len(c.Added))+uint64(len(c.Touched)) > index.MaxSlots {
 		return fmt.Errorf("library number %d has used %d slots; its index has to be built anew", l.cfg.Num, l.high)
 	}
@@ -155,7 +156,7 @@ func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change
 		}
 	}
 	for i := range c.Added {
-		if err := l.add(c, &c.Added[i]); err != nil {
+		if err := l.add(c, i, words); err != nil {
 			return err
 		}
 	}
@@ -272,14 +273,19 @@ func (l *Library) buildOldest() {
 	}
 }
 
-func (l *Library) add(c *change.DocumentChange, ch *change.Chunk) error {
+func (l *Library) add(c *change.DocumentChange, i int, words *DocumentWords) error {
+	ch := &c.Added[i]
 	if len(ch.Vectors) > 0 {
 		if err := l.fix(ch.Vectors[0].Dim()); err != nil {
 			return err
 		}
 	}
 	slot, t := l.take(ch.Num, clone(c.ID), clone(ch.ID), slotMeta{cloneBytes(c.Metadata), cloneBytes(ch.Metadata)})
-	t.words.Add(c.Title, ch.Text)
+	if words != nil && i < len(words.texts) {
+		t.words.AddWords(words.title, words.texts[i])
+	} else {
+		t.words.Add(c.Title, ch.Text)
+	}
 	if len(ch.Vectors) > 0 {
 		l.vectors.Append(slot, ch.Vectors[0].Floats(make([]float32, 0, l.dim)))
 	}
