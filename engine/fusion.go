@@ -32,6 +32,9 @@ func (r *SearchResult) fuse(ctx context.Context, q *query) error {
 		addRanks(scores, near, k)
 		addRanks(scores, best, k)
 	} else {
+		if near, err = r.nearToo(q, near, best); err != nil {
+			return err
+		}
 		for i := range near {
 			near[i].Score = scoreOf(r.metric, near[i].Score)
 		}
@@ -53,6 +56,38 @@ func (r *SearchResult) fuse(ctx context.Context, q *query) error {
 	})
 	r.hits = hits[:min(len(hits), q.req.K)]
 	return nil
+}
+
+// nearToo appends the distances of those of best that are not among the nearest, and
+// puts all in order: what was found by its words is judged by its vector too.
+func (r *SearchResult) nearToo(q *query, near, best []index.Hit) ([]index.Hit, error) {
+	var slots []uint32
+	for _, h := range best {
+		if _, ok := r.fused[h.Slot]; !ok {
+			slots = append(slots, h.Slot)
+		}
+	}
+	space, ok := r.vectors(len(q.vector))
+	if !ok || len(slots) == 0 {
+		return near, nil
+	}
+	measure := index.NewMeasure(r.metric, q.vector)
+	row, distance := make([]float32, len(q.vector)), make([]float64, 1)
+	for _, slot := range slots {
+		num := r.capture.Num(slot)
+		if !space.Has(num) {
+			continue
+		}
+		if err := space.ReadInto(num, row); err != nil {
+			return nil, err
+		}
+		if measure.Distances(row, distance); q.req.MaxDistance == nil || distance[0] <= *q.req.MaxDistance {
+			near = append(near, index.Hit{Slot: slot, Score: distance[0]})
+			r.fused[slot] = distance[0]
+		}
+	}
+	slices.SortFunc(near, func(a, b index.Hit) int { return cmp.Compare(a.Score, b.Score) })
+	return near, nil
 }
 
 func addRanks(scores map[uint32]float64, hits []index.Hit, k float64) {

@@ -275,10 +275,15 @@ func (r *SearchResult) nearest(ctx context.Context, q *query, k int) ([]index.Hi
 		return nil, change.Errorf(change.DimensionMismatch, "the embedding has %d numbers, the library's vectors have %d", len(q.vector), want).
 			With("expected", want).With("got", len(q.vector))
 	}
-	space, ok := r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(len(q.vector))})
+	space, ok := r.vectors(len(q.vector))
 	if !ok {
 		return nil, nil // no vector yet
 	}
 	iq := index.Query{K: k, MaxDistance: q.req.MaxDistance, Ef: q.req.Ef, Exact: q.req.Exact}
 	return r.capture.Nearest(ctx, q.vector, iq, space.ReadMany)
+}
+
+// vectors are the exact vectors of the library, if it has any of that dimension.
+func (r *SearchResult) vectors(dim int) (rows.Space, bool) {
+	return r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(dim)})
 }
