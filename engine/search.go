@@ -195,7 +195,10 @@ func (db *DB) prepareSearch(ctx context.Context, lib *libraryInfo, req *SearchRe
 	return q, nil
 }
 
-// searchedOf waits until the library's structures are there.
+// buildWait is how long a search waits for an index that is being built.
+const buildWait = 5 * time.Second
+
+// searchedOf waits until the library's structures are there, for buildWait at most.
 func (db *DB) searchedOf(ctx context.Context, num uint32) (*searched, error) {
 	v, ok := db.searched.Load(num)
 	if !ok {
@@ -207,9 +210,12 @@ func (db *DB) searchedOf(ctx context.Context, num uint32) (*searched, error) {
 		return s, nil
 	default:
 	}
+	timer := time.NewTimer(buildWait)
+	defer timer.Stop()
 	select {
 	case <-s.ready:
 		return s, nil
+	case <-timer.C:
 	case <-ctx.Done():
 	case <-db.ctx.Done():
 	}
