@@ -213,6 +213,10 @@ not json
 		if len(one) != 2 || one[0]["document_id"] != "apple" || one[1]["type"] != "done" {
 			t.Errorf("one query over several lines: %v", one)
 		}
+		events := string(e.post(t, path, J{"embedding": []int{1, 0}, "k": 1}, "Accept", "text/event-stream").is(200).body)
+		if !strings.HasPrefix(events, "event: result\ndata: {\"type\":\"result\",\"query\":0,\"rank\":1,") || !strings.Contains(events, "}\n\nevent: done\ndata: {\"type\":\"done\"") || !strings.HasSuffix(events, "}\n\n") {
+			t.Errorf("as events:\n%s", events)
+		}
 		e.post(t, "/v1/libraries/"+e.names[7]+"/search/stream", J{"query": "x"}).problem(404, "library_not_found")
 	})
 }
