@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -48,7 +48,7 @@ Dir::Cache "%[1]s/cache";
 Dir::Log "%[1]s/log";
 `
 
-// open makes the directory.
+// openDebian makes the directory, and tells apt of it.
 func openDebian(dir string, logger *slog.Logger) (*debianCache, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -88,20 +88,24 @@ func (c *debianCache) run(ctx context.Context, program string, args ...string) e
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", cmd, err, bytes.TrimSpace(out[max(0, len(out)-1000):]))
 	}
+	for line := range strings.Lines(string(out)) {
+		// apt takes a source that does not answer for a warning.
+		if strings.HasPrefix(line, "W: ") || strings.HasPrefix(line, "E: ") {
+			c.logger.Warn("bench", "program", program, "says", strings.TrimSpace(line))
+		}
+	}
 	return nil
 }
 
-// lists returns the files of package lists and of their English descriptions. They
-// are fetched where there are none.
+// listsDone is a file that says that the lists have been fetched to their end.
+const listsDone = "lists.done"
+
+// lists returns the files of package lists and of their English descriptions, in
+// the order of their names. They are fetched once.
 func (c *debianCache) lists(ctx context.Context) (packages, descriptions []string, err error) {
-	if err := needs(aptHelper, "apt"); err != nil {
-		return nil, nil, err
-	}
-	find := func() {
-		packages, _ = filepath.Glob(c.path("lists", "*_Packages*"))
-		descriptions, _ = filepath.Glob(c.path("lists", "*_Translation-en*"))
-	}
-	if find(); len(packages) == 0 || len(descriptions) == 0 {
+	_, err = os.Stat(c.path(listsDone))
+	fetched := err == nil
+	if !fetched {
 		if err := needs("apt-get", "apt"); err != nil {
 			return nil, nil, err
 		}
@@ -109,17 +113,40 @@ func (c *debianCache) lists(ctx context.Context) (packages, descriptions []strin
 		if err := c.run(ctx, "apt-get", "-q", "-c", c.path("apt.conf"), "update"); err != nil {
 			return nil, nil, fmt.Errorf("fetching package lists: %w", err)
 		}
-		find()
 	}
+	packages, _ = filepath.Glob(c.path("lists", "*_Packages*"))
+	descriptions, _ = filepath.Glob(c.path("lists", "*_Translation-en*"))
 	if len(packages) == 0 || len(descriptions) == 0 {
-		return nil, nil, fmt.Errorf("%s has %d package lists and %d lists of English descriptions after apt-get update; at least one of each is needed: is the network there, and do /etc/apt/sources.list and sources.list.d name a Debian archive?",
-			c.path("lists"), len(packages), len(descriptions))
+		return nil, nil, fmt.Errorf("%s has %d package lists and %d lists of English descriptions after apt-get update, at least one of each is needed: is the network there, and do /etc/apt/sources.list and sources.list.d name a Debian archive? (remove %s to fetch again)",
+			c.path("lists"), len(packages), len(descriptions), c.dir)
 	}
-	return packages, descriptions, nil
+	if fetched {
+		return packages, descriptions, nil
+	}
+	return packages, descriptions, os.WriteFile(c.path(listsDone), nil, 0o666)
 }
 
-// readList calls fn with each paragraph of a list.
+// readList calls fn with each paragraph of a list. What is compressed, by whatever
+// the configuration says, apt's own helper reads.
 func (c *debianCache) readList(ctx context.Context, name string, fn func(stanza) error) error {
+	if !slices.Contains([]string{".lz4", ".xz", ".gz", ".bz2", ".zst", ".lzma"}, filepath.Ext(name)) {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := eachStanza(f, fn); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	if err := needs(aptHelper, "apt"); err != nil {
+		return err
+	}
+	return c.readCompressed(ctx, name, fn)
+}
+
+func (c *debianCache) readCompressed(ctx context.Context, name string, fn func(stanza) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // where fn fails, nobody reads on
 	cmd := exec.CommandContext(ctx, aptHelper, "cat-file", name)
@@ -150,19 +177,23 @@ func (c *debianCache) unpacked(ctx context.Context, pkg string) (string, error) 
 	if _, err := os.Stat(to); err == nil {
 		return to, nil
 	}
-	for _, program := range []string{"apt-get", "dpkg-deb"} {
-		if err := needs(program, strings.TrimSuffix(strings.TrimSuffix(program, "-get"), "-deb")); err != nil {
-			return "", err
-		}
+	if err := errors.Join(needs("apt-get", "apt"), needs("dpkg-deb", "dpkg")); err != nil {
+		return "", err
 	}
-	if _, _, err := c.lists(ctx); err != nil { // say where the package is
+	if _, _, err := c.lists(ctx); err != nil { // they say where the package is
 		return "", err
 	}
 	c.logger.Info("bench", "fetching", pkg, "into", to)
+	debs, _ := filepath.Glob(c.path(pkg + "_*.deb"))
+	for _, old := range debs { // of a run that was cut off
+		if err := os.Remove(old); err != nil {
+			return "", err
+		}
+	}
 	if err := c.run(ctx, "apt-get", "-q", "-c", c.path("apt.conf"), "download", pkg); err != nil {
 		return "", fmt.Errorf("fetching the package %s: %w", pkg, err)
 	}
-	debs, _ := filepath.Glob(c.path(pkg + "_*.deb"))
+	debs, _ = filepath.Glob(c.path(pkg + "_*.deb"))
 	if len(debs) != 1 {
 		return "", fmt.Errorf("fetching the package %s: apt-get download left %d files %s, want 1", pkg, len(debs), c.path(pkg+"_*.deb"))
 	}
@@ -219,7 +250,7 @@ func (c *debianCache) synsets(ctx context.Context) ([]synset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the package wordnet-base should have it: %w", err)
 		}
-		err = parseWordNet(io.Reader(f), func(s synset) { all = append(all, s) })
+		err = parseWordNet(f, func(s synset) { all = append(all, s) })
 		f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)

@@ -54,11 +54,7 @@ func rankings() []ranking {
 
 func (w relevanceWorkload) Run(ctx context.Context, e *Env) (*Report, error) {
 	r := &Report{}
-	cache, err := openDebian(e.Data, e.Logger)
-	if err != nil {
-		return nil, fmt.Errorf("the directory for the data (--data): %w", err)
-	}
-	source := &setSource{seed: e.Seed, limit: e.DocLimit, queries: e.Queries, cache: cache}
+	source := &setSource{seed: e.Seed, limit: e.DocLimit, queries: e.Queries}
 	for _, name := range setNames {
 		var wanted []ranking
 		for _, k := range rankings() {
@@ -68,6 +64,12 @@ func (w relevanceWorkload) Run(ctx context.Context, e *Env) (*Report, error) {
 		}
 		if len(wanted) == 0 {
 			continue
+		}
+		if source.cache == nil {
+			var err error
+			if source.cache, err = openDebian(e.Data, e.Logger); err != nil {
+				return r, fmt.Errorf("the directory for the data (--data): %w", err)
+			}
 		}
 		set, err := source.make(ctx, name)
 		if err != nil {

@@ -23,7 +23,7 @@ type JudgedSet struct {
 	Weights []WeightTried `json:"weights,omitempty"`
 	Weight  *float64      `json:"weight,omitempty"` // the chosen one
 	// Reference is what BM25 alone has reached, on all queries of a like set.
-	Reference map[string]float64 `json:"reference"`
+	Reference map[string]float64 `json:"reference,omitempty"`
 }
 
 // A WeightTried is what a weight reached on the tuning half.

@@ -59,3 +59,9 @@ func lemma(word string) string {
 	}
 	return strings.ReplaceAll(word, "_", " ")
 }
+
+// definition is a gloss without its examples.
+func definition(gloss string) string {
+	before, _, _ := strings.Cut(gloss, `; "`)
+	return before
+}
