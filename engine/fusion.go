@@ -38,8 +38,10 @@ func (r *SearchResult) fuse(ctx context.Context, q *query) error {
 		for i := range near {
 			near[i].Score = scoreOf(r.metric, near[i].Score)
 		}
-		addScaled(scores, near, q.weight)
-		addScaled(scores, best, 1-q.weight)
+		if len(near) > 0 {
+			addScaled(scores, near, near[len(near)-1].Score, q.weight)
+		}
+		addScaled(scores, best, 0, 1-q.weight) // a chunk without the words has 0
 	}
 	hits := make([]index.Hit, 0, len(scores))
 	for slot, score := range scores {
@@ -97,15 +99,11 @@ func addRanks(scores map[uint32]float64, hits []index.Hit, k float64) {
 }
 
 // addScaled adds the scores of a list, best first, scaled so that the best is 1 and
-// the last 0. In a list of equals all are the best.
-func addScaled(scores map[uint32]float64, hits []index.Hit, weight float64) {
-	if len(hits) == 0 {
-		return
-	}
-	high, low := hits[0].Score, hits[len(hits)-1].Score
+// low is 0. In a list of equals all are the best.
+func addScaled(scores map[uint32]float64, hits []index.Hit, low, weight float64) {
 	for _, h := range hits {
 		scaled := 1.0
-		if high > low {
+		if high := hits[0].Score; high > low {
 			scaled = (h.Score - low) / (high - low)
 		}
 		scores[h.Slot] += weight * scaled
