@@ -22,7 +22,7 @@ type Workload interface {
 
 // Workloads returns all of them.
 func Workloads() []Workload {
-	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}, searchWorkload{}}
+	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}, searchWorkload{}, relevanceWorkload{}}
 }
 
 // Find returns the workload of that name.
@@ -44,9 +44,14 @@ type Env struct {
 	Duration    time.Duration // of one repetition; default 1 s
 	Docs        int           // of one upload; a replay has four times as many; default 30,000
 	UploadBytes int64         // of the upload whose memory is measured; default 300 MB
-	Texts       string        // NDJSON of which the members "text" are searched; default made up
-	Only        *regexp.Regexp
-	Logger      *slog.Logger
+	Texts       string        // that search finds by words: NDJSON with members "text", or TextsDebian; default made up
+	// Data is where relevance keeps what it has fetched. Default: a directory below
+	// Dir, which stays.
+	Data     string
+	DocLimit int // documents of each of relevance's sets; 0 is all
+	Queries  int // that relevance samples of a set; default 1,000
+	Only     *regexp.Regexp
+	Logger   *slog.Logger
 	// Start starts a server on a data directory, which may not exist yet. Default:
 	// this program's own serve, with ServeArgs.
 	Start     func(ctx context.Context, data string) (*Server, error)
@@ -77,6 +82,12 @@ func (e *Env) setDefaults() {
 	}
 	if e.UploadBytes <= 0 {
 		e.UploadBytes = 300_000_000
+	}
+	if e.Data == "" {
+		e.Data = filepath.Join(e.Dir, "arrwdb-bench-data")
+	}
+	if e.Queries <= 0 {
+		e.Queries = 1000
 	}
 	if e.probeFor <= 0 {
 		e.probeFor = 300 * time.Millisecond
@@ -122,6 +133,9 @@ func Run(ctx context.Context, w Workload, e *Env) (*Report, error) {
 	r.Options = Options{
 		Seed: own.Seed, Reps: own.Reps, WarmupMS: ms(own.Warmup), DurationMS: ms(own.Duration),
 		Docs: own.Docs, UploadBytes: own.UploadBytes, Texts: own.Texts, ServeArgs: own.ServeArgs,
+	}
+	if len(r.Sets) > 0 {
+		r.Options.Docs, r.Options.DocLimit, r.Options.Queries = 0, own.DocLimit, own.Queries
 	}
 	if own.Only != nil {
 		r.Options.Only = own.Only.String()

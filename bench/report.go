@@ -16,6 +16,9 @@ type Report struct {
 	Environment Environment `json:"environment"`
 	Options     Options     `json:"options"`
 	TookSeconds float64     `json:"took_seconds"`
+	// Of relevance: what it judges by, and the weight that is best over all of it.
+	Sets   []JudgedSet `json:"sets,omitempty"`
+	Weight *float64    `json:"weight,omitempty"`
 }
 
 // Options are those that the figures depend on.
@@ -27,6 +30,8 @@ type Options struct {
 	Docs        int      `json:"docs"`
 	UploadBytes int64    `json:"upload_bytes"`
 	Texts       string   `json:"texts,omitempty"`
+	DocLimit    int      `json:"doc_limit,omitempty"`
+	Queries     int      `json:"queries,omitempty"`
 	ServeArgs   []string `json:"serve_args,omitempty"`
 	Only        string   `json:"only,omitempty"`
 }
@@ -122,6 +127,9 @@ func (c *Case) finish(raws []Sync) error {
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
+	if len(r.Sets) > 0 {
+		return r.writeRelevance(w)
+	}
 	env := r.Environment
 	fmt.Fprintf(w, "%s: %d repetitions, seed %d, %s\n", r.Workload, r.Options.Reps, r.Options.Seed, env.Date)
 	fmt.Fprintf(w, "commit %s, %s, %s/%s, %s, %d cores, %s memory, kernel %s, %s\n\n", orUnknown(env.Commit), env.Go,

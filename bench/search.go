@@ -45,33 +45,35 @@ const (
 )
 
 // quiet waits until a process has hardly used a processor for three tenths of a
-// second: whatever it had to build and merge behind the documents is done, as
-// far as it will be. Where a process's times cannot be read it only waits a while.
-func (e *Env) quiet(ctx context.Context, pid int) error {
+// second: whatever it had to build and merge behind the documents is done, as far
+// as it will be. It returns how long that took, without those three tenths. Where a
+// process's times cannot be read it only waits a while.
+func (e *Env) quiet(ctx context.Context, pid int) (busy time.Duration, err error) {
 	before, known := processorTime(pid)
-	for start, still := time.Now(), 0; still < quietTicks; {
+	start := time.Now()
+	for still := 0; still < quietTicks; {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return busy, ctx.Err()
 		case <-time.After(quietTick):
 		}
 		now, ok := processorTime(pid)
 		switch {
 		case !ok || !known:
 			if time.Since(start) > settle {
-				return nil
+				return 0, nil
 			}
 		case now-before > quietTick/4:
-			still = 0
+			still, busy = 0, time.Since(start)
 		default:
 			still++
 		}
 		before = now
 		if time.Since(start) > quietMost {
-			return fmt.Errorf("process %d is still at work %v after its last document", pid, quietMost)
+			return busy, fmt.Errorf("process %d is still at work %v after its last document", pid, quietMost)
 		}
 	}
-	return nil
+	return busy, nil
 }
 
 // processorTime returns how long a process has used processors, in steps of 10 ms.

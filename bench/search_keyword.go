@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -30,31 +29,28 @@ const (
 // keyword searches texts by their words.
 func (w searchWorkload) keyword(ctx context.Context, e *Env, r *Report) error {
 	var texts []string
-	source, count := "zipf", e.textCount
-	if e.Texts != "" {
-		var err error
-		if texts, err = readTexts(e.Texts, e.textCount); err != nil {
-			return err
-		}
-		source, count = filepath.Base(e.Texts), len(texts)
-	}
-	var s *texted
+	count, source := e.textCount, e.textSource()
+	var s *local
 	for words := 1; words <= 4; words++ {
 		name := fmt.Sprintf("keyword/texts=%s/docs=%d/words=%d/k=%d", source, count, words, searchK)
 		if !e.Match(name) {
 			continue
 		}
 		if s == nil {
-			if texts == nil {
-				texts = makeTexts(e.Seed, count, textWords)
-			}
 			var err error
-			if s, err = e.newTexted(ctx, texts); err != nil {
+			if texts, err = e.texts(ctx, count, textWords); err != nil {
+				return err
+			}
+			if len(texts) < count {
+				e.Logger.Warn("bench: there are fewer texts", "docs", len(texts))
+			}
+			d := textDocs(texts, `,"embedding":[1,0]`)
+			if s, err = e.newLocal(ctx, d, len(texts)); err != nil {
 				return err
 			}
 			defer s.close()
 		}
-		c, err := w.keywords(ctx, e, name, s, words)
+		c, err := w.keywords(ctx, e, name, s, texts, words)
 		r.addMeasured(c)
 		if err != nil {
 			return err
@@ -63,12 +59,12 @@ func (w searchWorkload) keyword(ctx context.Context, e *Env, r *Report) error {
 	return nil
 }
 
-func (searchWorkload) keywords(ctx context.Context, e *Env, name string, s *texted, words int) (Case, error) {
+func (searchWorkload) keywords(ctx context.Context, e *Env, name string, s *local, texts []string, words int) (Case, error) {
 	a, err := analysis.New(textLanguage)
 	if err != nil {
 		return Case{}, err
 	}
-	queries := sampleQueries(a, s.texts, words, queryCount, e.Seed)
+	queries := sampleQueries(a, texts, words, queryCount, e.Seed)
 	if len(queries) == 0 {
 		return Case{}, fmt.Errorf("%s: no text has %d different words", name, words)
 	}
@@ -79,19 +75,20 @@ func (searchWorkload) keywords(ctx context.Context, e *Env, name string, s *text
 		{Name: "p50 with hits", Unit: "µs"},
 		{Name: "p99 with hits", Unit: "µs"},
 	}
+	requests := keywordRequests(queries)
 	first := 0 // the repetitions begin at different queries, their halves at the same
 	return e.alternate(ctx, name, 0, e.Reps, metrics,
 		func() error {
-			_, err := s.search(ctx, queries, 0, e.Warmup, true)
+			_, err := s.search(ctx, requests, 0, e.Warmup, true)
 			return err
 		},
 		func(Sync) (rep, error) {
-			first += len(queries)/e.Reps + 1
-			bare, err := s.search(ctx, queries, first, e.Duration/2, false)
+			first += len(requests)/e.Reps + 1
+			bare, err := s.search(ctx, requests, first, e.Duration/2, false)
 			if err != nil {
 				return nil, err
 			}
-			full, err := s.search(ctx, queries, first, e.Duration/2, true)
+			full, err := s.search(ctx, requests, first, e.Duration/2, true)
 			if err != nil {
 				return nil, err
 			}
@@ -102,84 +99,38 @@ func (searchWorkload) keywords(ctx context.Context, e *Env, name string, s *text
 		})
 }
 
-// A texted is a database in this process that holds texts.
-type texted struct {
-	db    *engine.DB
-	dir   string
-	texts []string
-	buf   []byte
+func keywordRequests(queries []string) []*engine.SearchRequest {
+	out := make([]*engine.SearchRequest, len(queries))
+	for i, q := range queries {
+		out[i] = &engine.SearchRequest{Query: q, Mode: engine.KeywordSearch, K: searchK}
+	}
+	return out
 }
 
-// newTexted writes the texts, and waits until their index is what it stays.
-func (e *Env) newTexted(ctx context.Context, texts []string) (*texted, error) {
-	dir, err := e.subdir()
-	if err != nil {
-		return nil, err
+// TextsDebian as Env.Texts are the descriptions of packages and the definitions of
+// WordNet that relevance fetches.
+const TextsDebian = "debian"
+
+// textSource is what the texts are called in the names of cases.
+func (e *Env) textSource() string {
+	if e.Texts == "" {
+		return "zipf"
 	}
-	s := &texted{dir: dir, texts: texts}
-	e.Logger.Info("bench: writing texts", "texts", len(texts))
-	s.db, err = engine.Open(filepath.Join(dir, "data"), engine.Options{Create: true, Logger: e.Logger})
-	if err == nil {
-		err = load(ctx, s.db, textDocs(texts), len(texts))
-	}
-	if err == nil {
-		err = e.quiet(ctx, os.Getpid())
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return filepath.Base(e.Texts)
 }
 
-func (s *texted) close() {
-	if s.db != nil {
-		s.db.Close()
+// texts returns n texts, or as many as there are; those that are made up are of so
+// many words.
+func (e *Env) texts(ctx context.Context, n, words int) ([]string, error) {
+	switch e.Texts {
+	case "":
+		return makeTexts(e.Seed, n, words), nil
+	case TextsDebian:
+		return e.debianTexts(ctx, n)
 	}
-	os.RemoveAll(s.dir)
+	return readTexts(e.Texts, n)
 }
 
-// search makes one search after the other for that long; with render it also makes
-// the JSON of their hits.
-func (s *texted) search(ctx context.Context, queries []string, first int, d time.Duration, render bool) (latency, error) {
-	hist := newLatency()
-	for i, start := first, time.Now(); i == first || time.Since(start) < d; i++ {
-		query := queries[i%len(queries)]
-		at := time.Now()
-		r, err := s.db.Search(ctx, "bench", &engine.SearchRequest{Query: query, Mode: engine.KeywordSearch, K: searchK})
-		if err != nil {
-			return hist, err
-		}
-		n := r.Len()
-		if render {
-			s.buf, err = appendHits(s.buf[:0], r, engine.HitOptions{Text: true, Metadata: true})
-		}
-		r.Close()
-		hist.record(time.Since(at))
-		if err == nil && n == 0 {
-			err = fmt.Errorf("%q, which is from one of the texts, finds none", query)
-		}
-		if err != nil {
-			return hist, err
-		}
-	}
-	return hist, nil
-}
-
-// appendHits appends all hits with commas between them, as they are in an answer.
-func appendHits(dst []byte, r *engine.SearchResult, o engine.HitOptions) (_ []byte, err error) {
-	for i := range r.Len() {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if dst, err = r.AppendHit(dst, i, o, ""); err != nil {
-			return dst, err
-		}
-	}
-	return dst, nil
-}
-
-// makeTexts makes up texts.
 func makeTexts(seed uint64, n, words int) []string {
 	w := newWords(seed)
 	texts := make([]string, n)
@@ -189,6 +140,34 @@ func makeTexts(seed uint64, n, words int) []string {
 		texts[i] = string(b)
 	}
 	return texts
+}
+
+// debianTexts returns n texts in a random order: all descriptions before the first
+// definition is drawn, which are shorter.
+func (e *Env) debianTexts(ctx context.Context, n int) ([]string, error) {
+	cache, err := openDebian(e.Data, e.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("the directory for the data (--data): %w", err)
+	}
+	s := &setSource{seed: e.Seed, cache: cache}
+	all, err := s.descriptions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, d := range sample(s.random("texts"), all, n) {
+		texts = append(texts, d.synopsis+"\n"+d.long)
+	}
+	if missing := n - len(texts); missing > 0 {
+		glosses, err := cache.synsets(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range sample(s.random("glosses"), glosses, missing) {
+			texts = append(texts, g.gloss)
+		}
+	}
+	return sample(s.random("order of texts"), texts, 0), nil
 }
 
 // readTexts reads the members "text" of a file of JSON objects, one a line, of at
@@ -226,13 +205,13 @@ func readTexts(path string, most int) ([]string, error) {
 	return texts, nil
 }
 
-// textDocs makes documents of texts. Each comes with a vector of two numbers: a
-// library without a model wants vectors, and a search for words looks at none.
-func textDocs(texts []string) *docs {
+// textDocs makes documents of texts, each one chunk that has these further members.
+// A search for words looks at no vectors, but a library without a model wants some.
+func textDocs(texts []string, members string) *docs {
 	d := &docs{pool: make([][]byte, len(texts))}
 	for i, text := range texts {
 		b := docjson.AppendString([]byte(`,"chunks":[{"text":`), text)
-		d.pool[i] = append(b, `,"embedding":[1,0]}]}`...)
+		d.pool[i] = append(append(b, members...), "}]}"...)
 	}
 	return d
 }

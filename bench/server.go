@@ -203,12 +203,16 @@ func (t *target) close() {
 	os.RemoveAll(t.dir)
 }
 
-// library creates a library to which the client sends every vector, and returns
-// its path.
+// library creates a library to which the client sends every vector, of that
+// dimension, or, with 0, one that has the built-in model make them. It returns its
+// path.
 func (t *target) library(dimension int) (string, error) {
 	t.libs++
 	id := fmt.Sprintf("bench-%d", t.libs)
 	body := fmt.Sprintf(`{"id":%q,"dimension":%d,"embedding":{"provider":"none"}}`, id, dimension)
+	if dimension == 0 {
+		body = fmt.Sprintf(`{"id":%q,"embedding":{"provider":"builtin"}}`, id)
+	}
 	_, err := call(t.Addr, "POST", "/v1/libraries", []byte(body))
 	return "/v1/libraries/" + id, err
 }

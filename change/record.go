@@ -135,6 +135,10 @@ type Record struct {
 	// Seq is the change's sequence number, 0 for control records. It is not
 	// stored: the frame's first seq and the order of the records give it.
 	Seq uint64
+	// Ahead is what whoever made the record has worked out of it for a view, and what
+	// that view works out itself where it is nil, as it is in every record that was
+	// read. It is not stored.
+	Ahead any
 }
 
 // Size returns about how many bytes the record takes in the log, uncompressed.

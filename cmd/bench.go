@@ -18,12 +18,15 @@ func (a *app) benchCommand() *cobra.Command {
 	var verbose bool
 	c := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure the log, ingest, the feed and searches on this machine",
+		Short: "Measure the log, ingest, the feed, searches and their quality",
 		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
 			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
-			"directory is measured in alternation with the repetitions and printed beside them.",
+			"directory is measured in alternation with the repetitions and printed beside them.\n" +
+			"relevance needs no device: it judges the answers of searches, on data that apt fetches.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("bench wal, bench ingest, bench feed or bench search") },
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("bench wal, bench ingest, bench feed, bench search or bench relevance")
+		},
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&e.Dir, "dir", ".", "directory on the device to be measured")
@@ -31,9 +34,11 @@ func (a *app) benchCommand() *cobra.Command {
 	f.IntVar(&e.Reps, "reps", 10, "repetitions of each case")
 	f.DurationVar(&e.Warmup, "warmup", 0, "warm-up of each case (default half of --duration)")
 	f.DurationVar(&e.Duration, "duration", 0, "length of a repetition (default 1s)")
-	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload; a replay has four times as many")
+	f.IntVar(&e.Docs, "docs", 30_000, "documents of one upload; a replay has four times as many; of each data set of relevance (default there all)")
 	f.Int64Var(&uploadMB, "upload-mb", 300, "MB of the upload whose memory is measured")
-	f.StringVar(&e.Texts, "texts", "", "NDJSON file with members \"text\", for the keyword searches (default made-up texts)")
+	f.StringVar(&e.Texts, "texts", "", "NDJSON file with members \"text\", that search finds by words; \"debian\": descriptions and definitions that apt fetches (default made up)")
+	f.StringVar(&e.Data, "data", "", "directory where relevance keeps what it fetches (default arrwdb-bench-data below --dir)")
+	f.IntVar(&e.Queries, "queries", 1000, "queries that relevance samples of a data set; debtags has as many as there are tags")
 	f.StringVar(&only, "only", "", "regular expression: run only the cases whose names match")
 	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
 	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
@@ -50,6 +55,9 @@ func (a *app) benchCommand() *cobra.Command {
 						return usagef("--only: %v", err)
 					}
 					e.Only = re
+				}
+				if c.Flags().Changed("docs") {
+					e.DocLimit = e.Docs
 				}
 				e.UploadBytes = uploadMB * 1_000_000
 				level := slog.LevelInfo

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/arrwdb/arrwdb/embed/openai"
 	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/httpd"
 )
@@ -36,6 +37,8 @@ type serveFlags struct {
 	logLevel        string
 	cacheBytes      int64
 	endWithStdin    bool
+	embeddingHosts  []string
+	embeddingLocal  bool
 }
 
 const (
@@ -57,6 +60,8 @@ func (a *app) serveCommand() *cobra.Command {
 	fl.IntVar(&f.maxStreams, "max-streams", httpd.DefaultMaxStreams, "live streams open at once")
 	fl.IntVar(&f.maxUploads, "max-uploads", httpd.DefaultMaxUploads, "NDJSON uploads going on at once")
 	fl.IntVar(&f.maxConns, "max-conns", httpd.DefaultMaxConns, "connections open at once")
+	fl.StringSliceVar(&f.embeddingHosts, "embedding-host", nil, "hosts (or host:port) whose embedding services libraries may use; none by default")
+	fl.BoolVar(&f.embeddingLocal, "embedding-private", false, "embedding services may lie on loopback, private and link-local addresses")
 	fl.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 4*time.Second, "how long open requests may take at shutdown")
 	fl.StringVar(&f.pprof, "pprof", "", "address for Go's profiles, for example 127.0.0.1:6060")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -109,7 +114,9 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		MaxUploads: f.maxUploads, MaxConns: f.maxConns})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
-	db, err := a.openServed(ctx, f, engine.Options{Create: true, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
+	service := openai.NewClient(openai.ClientOptions{AllowedHosts: f.embeddingHosts, AllowPrivate: f.embeddingLocal})
+	defer service.Close()
+	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
 		Progress: func(p engine.RecoveryProgress) {
 			s.SetProgress(p.Commit, p.Target)
 			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records)

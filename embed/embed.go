@@ -40,3 +40,21 @@ var builtinHash = sync.OnceValue(func() string {
 	sum := sha256.Sum256([]byte(modelFile))
 	return hex.EncodeToString(sum[:])
 })
+
+// An Error is a failure of a provider. Neither texts nor keys are in it.
+type Error struct {
+	Provider string
+	// Retryable says that the same texts may be embedded later.
+	Retryable bool
+	Detail    string // for the client
+	Err       error  // for the log
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Provider + ": " + e.Detail + ": " + e.Err.Error()
+	}
+	return e.Provider + ": " + e.Detail
+}
+
+func (e *Error) Unwrap() error { return e.Err }

@@ -9,6 +9,7 @@ import (
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/analysis"
 	"github.com/arrwdb/arrwdb/index/rows"
+	"github.com/arrwdb/arrwdb/index/search"
 	"github.com/arrwdb/arrwdb/wal"
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -87,6 +88,7 @@ type libraryInfo struct {
 	chunking  ChunkingSettings
 	settings  *Library
 	analyzer  *analysis.Analyzer
+	texts     *search.TextAnalysis
 }
 
 func (db *DB) library(id string) *libraryInfo {
@@ -107,6 +109,7 @@ type Pending struct {
 	receipt Receipt
 	req     wal.Request[*Pending]
 	done    bool // failed before it was queued
+	ahead   *textsAhead
 }
 
 // Submit embeds what has to be embedded, queues a group and returns. Groups that one goroutine submits
@@ -136,6 +139,7 @@ func (db *DB) begin(ctx context.Context, p *Pending) bool {
 			}
 		}
 	}
+	db.analyse(p)
 	p.req.Value = p
 	return true
 }
@@ -146,9 +150,11 @@ func (db *DB) begin(ctx context.Context, p *Pending) bool {
 func (p *Pending) Wait(ctx context.Context) (*Receipt, error) {
 	if !p.done {
 		if err := p.req.Wait(ctx); err != nil {
+			p.ahead.wait()
 			return nil, &change.Error{Code: change.OutcomeUnknown, Detail: "the request ended before its write was durable; read it by id, or repeat it", Err: err}
 		}
 	}
+	p.ahead.wait()
 	if p.err != nil {
 		return nil, p.err
 	}

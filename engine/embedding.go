@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
+	"os"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/embed"
+	"github.com/arrwdb/arrwdb/embed/openai"
 )
 
 // A wanted is a chunk that waits for its vector.
@@ -92,8 +94,54 @@ func (db *DB) embedTexts(ctx context.Context, lib *libraryInfo, texts []string) 
 }
 
 func embeddingError(cause error) *change.Error {
-	e := &change.Error{Code: change.EmbeddingFailed, Detail: "the embedding provider failed", Err: cause}
-	return e.With("retryable", true)
+	out := &change.Error{Code: change.EmbeddingFailed, Detail: "the embedding provider failed", Err: cause}
+	var e *embed.Error
+	if !errors.As(cause, &e) {
+		return out.With("retryable", true)
+	}
+	out.Detail = "embedding provider " + e.Provider + ": " + e.Detail
+	return out.With("retryable", e.Retryable)
+}
+
+// service returns the model of a service, as a library's settings name it.
+func (db *DB) service(e *EmbeddingSettings, dimension int) (*openai.Model, *change.Error) {
+	key := ""
+	if e.APIKeyEnv != "" {
+		if err := openai.CheckKeyEnv(e.APIKeyEnv); err != nil {
+			return nil, change.BadField("embedding.api_key_env", "%s: %v", quoted(e.APIKeyEnv), err)
+		}
+		if key = os.Getenv(e.APIKeyEnv); key == "" {
+			return nil, change.BadField("embedding.api_key_env", "the server has no variable %s", e.APIKeyEnv)
+		}
+	}
+	m, err := openai.New(openai.Config{BaseURL: e.BaseURL, Model: e.Model, APIKey: key, Dimension: dimension, Client: db.opts.OpenAI})
+	if err == nil {
+		return m, nil
+	}
+	field, detail, _ := strings.Cut(err.Error(), ": ")
+	return nil, change.BadField("embedding."+field, "%s", detail)
+}
+
+// pinService completes the settings of a new library whose vectors a service makes:
+// its dimension, where it was not given, and what its vectors are told by.
+func (db *DB) pinService(ctx context.Context, s *LibrarySettings) *change.Error {
+	e := &s.Embedding
+	if e.Provider != embed.ProviderOpenAI {
+		return nil
+	}
+	m, err := db.service(e, int(s.Dimension))
+	if err != nil {
+		return err
+	}
+	if s.Dimension == 0 {
+		dim, err := m.Probe(ctx)
+		if err != nil {
+			return embeddingError(err)
+		}
+		s.Dimension = Dimension(dim)
+	}
+	e.Hash = openai.Hash(e.BaseURL, e.Model, int(s.Dimension))
+	return nil
 }
 
 // errNoModel says that a library's vectors come from its clients.
@@ -114,7 +162,11 @@ func (db *DB) model(lib *libraryInfo) (embed.Model, *change.Error) {
 		}
 		return m, nil
 	}
-	return nil, internalError(fmt.Errorf("embedding provider %q of a library", lib.embedding.Provider))
+	m, err := db.service(&lib.embedding, int(lib.settings.Dimension))
+	if err != nil { // it was right when the library was made: the server is set up otherwise now
+		return nil, change.Errorf(change.EmbeddingFailed, "the library's embedding provider cannot be called: %s", err.Detail).With("retryable", true)
+	}
+	return m, nil
 }
 
 // splitText appends the chunks of a text: at most MaxWords words each, the last

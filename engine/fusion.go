@@ -32,11 +32,16 @@ func (r *SearchResult) fuse(ctx context.Context, q *query) error {
 		addRanks(scores, near, k)
 		addRanks(scores, best, k)
 	} else {
+		if near, err = r.nearToo(q, near, best); err != nil {
+			return err
+		}
 		for i := range near {
 			near[i].Score = scoreOf(r.metric, near[i].Score)
 		}
-		addScaled(scores, near, q.weight)
-		addScaled(scores, best, 1-q.weight)
+		if len(near) > 0 {
+			addScaled(scores, near, near[len(near)-1].Score, q.weight)
+		}
+		addScaled(scores, best, 0, 1-q.weight) // a chunk without the words has 0
 	}
 	hits := make([]index.Hit, 0, len(scores))
 	for slot, score := range scores {
@@ -55,6 +60,38 @@ func (r *SearchResult) fuse(ctx context.Context, q *query) error {
 	return nil
 }
 
+// nearToo appends the distances of those of best that are not among the nearest, and
+// puts all in order: what was found by its words is judged by its vector too.
+func (r *SearchResult) nearToo(q *query, near, best []index.Hit) ([]index.Hit, error) {
+	var slots []uint32
+	for _, h := range best {
+		if _, ok := r.fused[h.Slot]; !ok {
+			slots = append(slots, h.Slot)
+		}
+	}
+	space, ok := r.vectors(len(q.vector))
+	if !ok || len(slots) == 0 {
+		return near, nil
+	}
+	measure := index.NewMeasure(r.metric, q.vector)
+	row, distance := make([]float32, len(q.vector)), make([]float64, 1)
+	for _, slot := range slots {
+		num := r.capture.Num(slot)
+		if !space.Has(num) {
+			continue
+		}
+		if err := space.ReadInto(num, row); err != nil {
+			return nil, err
+		}
+		if measure.Distances(row, distance); q.req.MaxDistance == nil || distance[0] <= *q.req.MaxDistance {
+			near = append(near, index.Hit{Slot: slot, Score: distance[0]})
+			r.fused[slot] = distance[0]
+		}
+	}
+	slices.SortFunc(near, func(a, b index.Hit) int { return cmp.Compare(a.Score, b.Score) })
+	return near, nil
+}
+
 func addRanks(scores map[uint32]float64, hits []index.Hit, k float64) {
 	for i, h := range hits {
 		scores[h.Slot] += 1 / (k + float64(i+1))
@@ -62,15 +99,11 @@ func addRanks(scores map[uint32]float64, hits []index.Hit, k float64) {
 }
 
 // addScaled adds the scores of a list, best first, scaled so that the best is 1 and
-// the last 0. In a list of equals all are the best.
-func addScaled(scores map[uint32]float64, hits []index.Hit, weight float64) {
-	if len(hits) == 0 {
-		return
-	}
-	high, low := hits[0].Score, hits[len(hits)-1].Score
+// low is 0. In a list of equals all are the best.
+func addScaled(scores map[uint32]float64, hits []index.Hit, low, weight float64) {
 	for _, h := range hits {
 		scaled := 1.0
-		if high > low {
+		if high := hits[0].Score; high > low {
 			scaled = (h.Score - low) / (high - low)
 		}
 		scores[h.Slot] += weight * scaled

@@ -163,7 +163,7 @@ func (spec *LibrarySpec) embedding(s *LibrarySettings) *change.Error {
 		}
 		return nil
 	case embed.ProviderOpenAI:
-		return change.BadField("embedding.provider", "embedding provider \"openai\" is not in this build yet: use \"builtin\", or \"none\" and send an embedding with each chunk")
+		return nil // needs the network: see pinService
 	}
 	return change.BadField("embedding.provider", "embedding provider %s is not one of builtin, openai, none", quoted(e.Provider))
 }
@@ -265,6 +265,9 @@ func (p *LibraryPatch) apply(s *LibrarySettings) *change.Error {
 // CreateLibrary makes a library. It fails with AlreadyExists or InvalidArgument.
 func (db *DB) CreateLibrary(ctx context.Context, spec *LibrarySpec, once *Once) (*Library, *Receipt, error) {
 	settings, err := spec.settings()
+	if err == nil {
+		err = db.pinService(ctx, settings)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

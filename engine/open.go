@@ -14,6 +14,7 @@ import (
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/analysis"
 	"github.com/arrwdb/arrwdb/index/rows"
+	"github.com/arrwdb/arrwdb/index/search"
 	"github.com/arrwdb/arrwdb/wal"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -426,7 +427,8 @@ func (db *DB) setLibrary(num uint32, id string, row *libRow) {
 		db.fail(err)
 		return
 	}
-	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric, embedding: lib.Embedding, chunking: lib.Chunking, settings: lib, analyzer: a})
+	db.libs.Store(id, &libraryInfo{num: num, metric: lib.Metric, embedding: lib.Embedding, chunking: lib.Chunking, settings: lib, analyzer: a,
+		texts: search.NewTextAnalysis(a)})
 }
 
 // LibraryName returns the id of the library that has or had a number.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/embed/openai"
 )
 
 // Defaults of Options.
@@ -35,6 +37,9 @@ type Options struct {
 	// 1,024; only tests set them. They are fixed when the database is made.
 	RowBlockBytes    int
 	RowBlocksPerFile int
+	// OpenAI calls the embedding services of libraries with the provider "openai".
+	// Default: one that may call no host.
+	OpenAI *openai.Client
 	// TailSlots is how many slots a part of a search index gathers before it is
 	// built. Default: index/search's own; only tests set it.
 	TailSlots int
@@ -94,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.OpenAI == nil {
+		o.OpenAI = openai.NewClient(openai.ClientOptions{})
 	}
 	return o
 }

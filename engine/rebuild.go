@@ -104,7 +104,7 @@ func (db *DB) buildFromStore(s *searched, snap *Snapshot, settings *Library, lib
 			ch.Vectors = []change.Vector{{Raw: change.AppendRaw(nil, floats)}}
 		}
 		lib.Lock()
-		err = lib.Apply(change.DocumentAdded, &c, stamp)
+		err = lib.Apply(change.DocumentAdded, &c, stamp, nil)
 		lib.Unlock()
 		if err != nil {
 			return err
@@ -124,10 +124,12 @@ func (db *DB) tendWhileBuilding(s *searched, lib *search.Library, n uint64) erro
 	if db.ctx.Err() != nil || s.gone.Load() {
 		return errStopped
 	}
-	for more := true; more; {
-		var err error
-		if more, err = lib.Maintain(); err != nil {
-			return err
+	for _, work := range []func() (bool, error){lib.Build, lib.Merge} {
+		for more := true; more; {
+			var err error
+			if more, err = work(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -211,7 +213,7 @@ func applyFrame(num uint32, lib *search.Library, f *wal.Frame) error {
 		if err != nil {
 			return err
 		}
-		if err := lib.Apply(rec.Kind, c, change.Stamp{Seq: rec.Seq, Commit: f.Commit}); err != nil {
+		if err := lib.Apply(rec.Kind, c, change.Stamp{Seq: rec.Seq, Commit: f.Commit}, nil); err != nil {
 			return err
 		}
 	}

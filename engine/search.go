@@ -195,7 +195,10 @@ func (db *DB) prepareSearch(ctx context.Context, lib *libraryInfo, req *SearchRe
 	return q, nil
 }
 
-// searchedOf waits until the library's structures are there.
+// buildWait is how long a search waits for an index that is being built.
+const buildWait = 5 * time.Second
+
+// searchedOf waits until the library's structures are there, for buildWait at most.
 func (db *DB) searchedOf(ctx context.Context, num uint32) (*searched, error) {
 	v, ok := db.searched.Load(num)
 	if !ok {
@@ -207,9 +210,12 @@ func (db *DB) searchedOf(ctx context.Context, num uint32) (*searched, error) {
 		return s, nil
 	default:
 	}
+	timer := time.NewTimer(buildWait)
+	defer timer.Stop()
 	select {
 	case <-s.ready:
 		return s, nil
+	case <-timer.C:
 	case <-ctx.Done():
 	case <-db.ctx.Done():
 	}
@@ -275,10 +281,15 @@ func (r *SearchResult) nearest(ctx context.Context, q *query, k int) ([]index.Hi
 		return nil, change.Errorf(change.DimensionMismatch, "the embedding has %d numbers, the library's vectors have %d", len(q.vector), want).
 			With("expected", want).With("got", len(q.vector))
 	}
-	space, ok := r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(len(q.vector))})
+	space, ok := r.vectors(len(q.vector))
 	if !ok {
 		return nil, nil // no vector yet
 	}
 	iq := index.Query{K: k, MaxDistance: q.req.MaxDistance, Ef: q.req.Ef, Exact: q.req.Exact}
 	return r.capture.Nearest(ctx, q.vector, iq, space.ReadMany)
+}
+
+// vectors are the exact vectors of the library, if it has any of that dimension.
+func (r *SearchResult) vectors(dim int) (rows.Space, bool) {
+	return r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(dim)})
 }

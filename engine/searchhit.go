@@ -7,7 +7,6 @@ import (
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/keyword"
-	"github.com/arrwdb/arrwdb/index/rows"
 	"github.com/arrwdb/arrwdb/internal/docjson"
 )
 
@@ -116,7 +115,7 @@ func (r *SearchResult) read(num uint64) (string, *docRow, *change.ChunkRef, erro
 }
 
 func (r *SearchResult) appendVector(dst []byte, num uint64) ([]byte, error) {
-	space, ok := r.snap.pin.Space(rows.Key{Library: r.info.num, Dim: uint32(r.capture.Dim())})
+	space, ok := r.vectors(r.capture.Dim())
 	if !ok || !space.Has(num) {
 		return append(dst, "null"...), nil
 	}

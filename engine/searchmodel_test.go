@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/index"
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -52,7 +55,7 @@ func chunksOf(t testing.TB, db *engine.DB, id string) []*foundChunk {
 			for weight, text := range map[float64]string{1: f.text, 2: f.title} {
 				tok.Reset(text)
 				for k, ok := tok.Next(); ok; k, ok = tok.Next() {
-					f.terms[string(k.Term)] += weight
+					f.terms[k.Term] += weight
 					f.length += weight
 				}
 			}
@@ -77,7 +80,7 @@ func naiveWords(all []*foundChunk, query string, f *filter.Filter, k int) []*fou
 	terms := map[string]float64{}
 	tok.Reset(query)
 	for k, ok := tok.Next(); ok; k, ok = tok.Next() {
-		terms[string(k.Term)]++
+		terms[k.Term]++
 	}
 	n, total := 0.0, 0.0
 	for _, c := range all {
@@ -86,18 +89,22 @@ func naiveWords(all []*foundChunk, query string, f *filter.Filter, k int) []*fou
 			total += c.length
 		}
 	}
+	idf := map[string]float64{}
+	for term := range terms {
+		df := 0.0
+		for _, c := range all {
+			if c.terms[term] > 0 {
+				df++
+			}
+		}
+		idf[term] = math.Log(1 + (n-df+0.5)/(df+0.5))
+	}
 	var out []*foundChunk
 	for _, c := range all {
 		c.score = 0
 		for term, qtf := range terms {
-			tf, df := c.terms[term], 0.0
-			for _, o := range all {
-				if o.terms[term] > 0 {
-					df++
-				}
-			}
-			if tf > 0 {
-				c.score += qtf * math.Log(1+(n-df+0.5)/(df+0.5)) * tf * 2.2 / (tf + 1.2*(0.25+0.75*c.length/(total/n)))
+			if tf := c.terms[term]; tf > 0 {
+				c.score += qtf * idf[term] * tf * 2.2 / (tf + 1.2*(0.25+0.75*c.length/(total/n)))
 			}
 		}
 		if c.score > 0 && f.Match(c.metadata, c.chunk) {
@@ -191,8 +198,110 @@ func compareHits(t testing.TB, db *engine.DB, lib string, req *engine.SearchRequ
 		if req.Mode == engine.VectorSearch && h.Distance != w.distance || req.Mode == engine.KeywordSearch && math.Abs(h.Score-w.score) > 1e-9 {
 			t.Fatalf("%s: hit %d, %s/%s: %v, want score %v, distance %v", what, i, doc, chunk, h, w.score, w.distance)
 		}
+		if i >= 5 {
+			continue
+		}
 		if _, err := got.AppendHit(nil, i, engine.HitOptions{Text: true, Metadata: true, Embedding: true}, ""); err != nil {
 			t.Fatalf("%s: hit %d: %v", what, i, err)
 		}
 	}
+}
+
+// TestSearchOracle compares 1,000 random searches over 10,000 random documents, of
+// which many were replaced, patched and deleted, with naive ones: BM25 to 1e-9,
+// filters and distances exactly, and in order.
+func TestSearchOracle(t *testing.T) {
+	docs, queries := 10_000, 1000
+	if testing.Short() {
+		docs, queries = 1000, 100
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 9))
+	o := small(vfs.NewMem())
+	o.SegmentSize, o.MemTableBytes, o.TailSlots, o.RowBlockBytes, o.RowBlocksPerFile = 1<<20, 16<<20, 256, 64<<10, 64
+	db := open(t, o)
+	makeLibrary(t, db, "lib")
+	words := func(n int) string {
+		var b strings.Builder
+		for range n {
+			fmt.Fprintf(&b, "w%d ", int(math.Exp(r.Float64()*6))) // frequent ones and rare ones
+		}
+		return b.String()
+	}
+	metadata := func() []byte {
+		m := fmt.Sprintf(`{"n":%d,"keep":true,"page":%d,"tags":["t%d",%d],"deep":{"x":%d.5}`, r.IntN(300), r.IntN(100), r.IntN(5), r.IntN(9), r.IntN(7))
+		if r.IntN(3) == 0 {
+			m += `,"rare":null`
+		}
+		return []byte(m + "}")
+	}
+	write := func(i int) engine.Op {
+		d := &docjson.Document{Title: words(r.IntN(4)), Metadata: metadata()}
+		for range 1 + r.IntN(2) {
+			v := make([]float32, 8)
+			for j := range v {
+				v[j] = float32(r.IntN(7)) - 3 // many equal distances
+			}
+			v[0] = 1
+			d.Chunks = append(d.Chunks, change.Chunk{Text: words(r.IntN(40)), Vectors: []change.Vector{{Raw: change.AppendRaw(nil, v)}}})
+		}
+		return engine.Op{Kind: engine.OpPut, Library: "lib", ID: fmt.Sprint("d", i), Doc: d}
+	}
+	for i := 0; i < docs; i += 100 {
+		var ops []engine.Op
+		for j := range 100 {
+			ops = append(ops, write(i+j))
+		}
+		commit(t, db, ops...)
+	}
+	for range docs / 2 {
+		id := fmt.Sprint("d", r.IntN(docs))
+		op := write(0)
+		switch op.ID = id; r.IntN(3) {
+		case 0:
+			title := words(3)
+			op = engine.Op{Kind: engine.OpPatch, Library: "lib", ID: id, Patch: &engine.Patch{Title: &title, Metadata: metadata()}}
+		case 1:
+			op = engine.Op{Kind: engine.OpDelete, Library: "lib", ID: id}
+		}
+		if _, err := db.Commit(ctx, &engine.Group{Ops: []engine.Op{op}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := chunksOf(t, db, "lib")
+	for range queries {
+		f := parseTestFilter(t, oracleFilter(r))
+		k := []int{1, 10, 100, 20_000}[r.IntN(4)]
+		if r.IntN(2) == 0 {
+			q := words(1 + r.IntN(4))
+			compareHits(t, db, "lib", &engine.SearchRequest{Mode: engine.KeywordSearch, Query: q, K: k, Filter: f}, naiveWords(all, q, f, k))
+			continue
+		}
+		q := make([]float32, 8)
+		for i := range q {
+			q[i] = float32(r.IntN(5)) - 1.5
+		}
+		compareHits(t, db, "lib", &engine.SearchRequest{Mode: engine.VectorSearch, Embedding: q, K: k, Filter: f}, naiveNearest(all, index.Cosine, q, f, k))
+	}
+}
+
+func oracleFilter(r *rand.Rand) string {
+	leaf := func() string {
+		n := r.IntN(300)
+		return []string{`{"keep":true}`, fmt.Sprintf(`{"n":{"$gt":%d,"$lte":%d}}`, n, n+60), fmt.Sprintf(`{"page":{"$lt":%d}}`, n/3),
+			fmt.Sprintf(`{"tags":"t%d"}`, r.IntN(6)), fmt.Sprintf(`{"tags":{"$contains":%d}}`, r.IntN(9)), fmt.Sprintf(`{"deep.x":{"$gte":%d}}`, r.IntN(7)),
+			`{"rare":{"$exists":true}}`, `{"rare":null}`, fmt.Sprintf(`{"n":{"$nin":[%d,%d]}}`, n, n+1), fmt.Sprintf(`{"n":%d}`, n)}[r.IntN(10)]
+	}
+	switch r.IntN(5) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf(`{"$and":[%s,%s]}`, leaf(), leaf())
+	case 2:
+		return fmt.Sprintf(`{"$or":[%s,%s,%s]}`, leaf(), leaf(), leaf())
+	case 3:
+		return fmt.Sprintf(`{"$not":%s}`, leaf())
+	}
+	return leaf()
 }

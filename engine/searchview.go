@@ -102,7 +102,7 @@ func (v *searchView) apply(c *commit) error {
 			if lib == nil || s.gone.Load() {
 				continue // it is being built, and reads this in the log
 			}
-			if err := lib.Apply(r.Kind, d, c.stamp); err != nil {
+			if err := lib.Apply(r.Kind, d, c.stamp, wordsOf(r)); err != nil {
 				v.broken(s, err)
 			}
 		case r.Kind == change.LibraryCreated:
@@ -314,55 +314,66 @@ func (v *searchView) save(c *searchCut) error {
 	return nil
 }
 
-// An upkeep builds and merges in the background, one library after the other.
-type upkeep struct {
+// An upkeep builds and merges in the background. Building has a goroutine of its
+// own: tails that wait for a long merge would make searches slower.
+type upkeep struct{ building, merging workQueue }
+
+func (u *upkeep) start(db *DB) {
+	u.building.start(db, (*search.Library).Build, func(l *search.Library) { u.merging.add(l) })
+	u.merging.start(db, (*search.Library).Merge, nil)
+}
+
+// add makes a library's calls for work heard.
+func (u *upkeep) add(l *search.Library) { l.OnWork(func() { u.building.add(l) }) }
+
+// A workQueue holds the libraries that have work of one kind.
+type workQueue struct {
 	mu   sync.Mutex
 	due  map[*search.Library]bool
 	wake chan struct{}
 }
 
-func (u *upkeep) start(db *DB) {
-	u.due, u.wake = map[*search.Library]bool{}, make(chan struct{}, 1)
+// start works off the queue until the database closes: work is done again while it
+// reports that there was some, then comes after.
+func (q *workQueue) start(db *DB, work func(*search.Library) (bool, error), after func(*search.Library)) {
+	q.due, q.wake = map[*search.Library]bool{}, make(chan struct{}, 1)
 	db.tasks.Go(func() {
 		for {
 			select {
 			case <-db.ctx.Done():
 				return
-			case <-u.wake:
+			case <-q.wake:
 			}
-			for lib := u.take(); lib != nil; lib = u.take() {
-				for more := true; more; {
+			for lib := q.take(); lib != nil; lib = q.take() {
+				for more := true; more && db.ctx.Err() == nil; {
 					var err error
-					if more, err = lib.Maintain(); err != nil {
+					if more, err = work(lib); err != nil {
 						db.opts.Logger.Error("upkeep of a search index failed; searches go on, slower", "err", err)
 					}
-					if db.ctx.Err() != nil {
-						return
-					}
+				}
+				if after != nil {
+					after(lib)
 				}
 			}
 		}
 	})
 }
 
-// add makes a library's wake-ups heard.
-func (u *upkeep) add(l *search.Library) {
-	l.OnWork(func() {
-		u.mu.Lock()
-		u.due[l] = true
-		u.mu.Unlock()
-		select {
-		case u.wake <- struct{}{}:
-		default:
-		}
-	})
+func (q *workQueue) add(l *search.Library) {
+	q.mu.Lock()
+	q.due[l] = true
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
 }
 
-func (u *upkeep) take() *search.Library {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for lib := range u.due {
-		delete(u.due, lib)
+func (q *workQueue) take() *search.Library {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for lib := range q.due {
+		delete(q.due, lib)
 		return lib
 	}
 	return nil

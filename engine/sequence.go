@@ -224,7 +224,10 @@ func (s *sequencer) groupRecords(p *Pending) *change.Error {
 	for i := range g.Ops {
 		err := g.Ops[i].prep.err
 		if err == nil {
-			err = s.op(&g.Ops[i], &outcomes[i])
+			from := len(s.recs)
+			if err = s.op(&g.Ops[i], &outcomes[i]); err == nil && p.ahead != nil && g.Ops[i].Kind == OpPut && len(s.recs) > from {
+				s.recs[from].Ahead = wordsAhead{p.ahead, i}
+			}
 		}
 		if err == nil {
 			continue

@@ -20,6 +20,7 @@ type Status struct {
 	Log         wal.Stats      `json:"log"`
 	Store       StoreStatus    `json:"store"`
 	Vectors     VectorStatus   `json:"vectors"`
+	Search      SearchStatus   `json:"search"`
 	Checkpoint  CheckStatus    `json:"checkpoint"`
 	Recovery    Recovery       `json:"recovery"`
 	Libraries   int            `json:"libraries"`
@@ -45,6 +46,34 @@ type VectorStatus struct {
 	FreeBlocks int   `json:"free_blocks"`
 	Dirty      int   `json:"dirty_blocks"` // changed since the last checkpoint
 	Pins       int   `json:"pins"`         // readers that hold blocks back
+}
+
+// SearchStatus says how the search indexes do, all together.
+type SearchStatus struct {
+	Slots       uint64 `json:"slots"` // versions of chunks, dead ones too
+	Live        uint64 `json:"live"`
+	Parts       int    `json:"parts"`
+	Unbuilt     int    `json:"unbuilt"`  // parts that searches scan
+	Building    int    `json:"building"` // libraries whose index is being built anew
+	MemoryBytes int64  `json:"memory_bytes"`
+}
+
+func (db *DB) searchStatus() (s SearchStatus) {
+	db.searched.Range(func(_, v any) bool {
+		lib := v.(*searched).lib.Load()
+		if lib == nil {
+			s.Building++
+			return true
+		}
+		x := lib.Stats()
+		s.Slots += x.Slots
+		s.Live += x.Live
+		s.Parts += x.Parts
+		s.Unbuilt += x.Unbuilt
+		s.MemoryBytes += x.MemoryBytes
+		return true
+	})
+	return s
 }
 
 // CheckStatus says how far a restart would have to replay.
@@ -75,6 +104,7 @@ func (db *DB) Status() Status {
 	for i := range m.Levels {
 		s.Store.BytesWritten += m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted
 	}
+	s.Search = db.searchStatus()
 	db.check.mu.Lock()
 	s.Checkpoint = CheckStatus{Count: db.check.count, Seq: db.check.at.Seq, TookMS: float64(db.check.took.Microseconds()) / 1000,
 		LogBytesSince: s.Log.BytesWritten - db.check.bytes}

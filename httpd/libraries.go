@@ -52,6 +52,10 @@ func (c *call) createLibrary() error {
 	if err := decodeStrict(body, &spec); err != nil {
 		return err
 	}
+	// A service costs money, and is told the texts.
+	if e := spec.Embedding; e != nil && e.Provider == "openai" && c.key != nil && c.key.Role != engine.RoleAdmin {
+		return change.Errorf(change.PermissionDenied, "a library with embedding provider \"openai\" needs an admin key")
+	}
 	if c.scope() != nil && (spec.ID == nil || !c.allows(*spec.ID)) {
 		return change.Errorf(change.PermissionDenied, "your key is limited to some libraries; it can create those only, by their \"id\"")
 	}

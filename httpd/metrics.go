@@ -119,6 +119,10 @@ var gauges = []gauge{
 	newGauge("log_syncs_total", "Syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Syncs) }),
 	newGauge("checkpoint_seq", "Seq that a restart need not replay.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Checkpoint.Seq) }),
 	newGauge("store_bytes", "Bytes of the store on disk.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Store.DiskBytes) }),
+	newGauge("search_slots", "Versions of chunks in the search indexes, dead ones too.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Slots) }),
+	newGauge("search_unbuilt_parts", "Parts of search indexes that wait to be built; searches scan them.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Unbuilt) }),
+	newGauge("search_indexes_building", "Search indexes that are being built anew.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Building) }),
+	newGauge("search_memory_bytes", "Memory of the search indexes, mapped files too.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.MemoryBytes) }),
 	newGauge("recovery_seconds", "Time that the last start took to recover.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return st.Recovery.Took.Seconds() }),
 	newGauge("streams", "Live streams that are open.", prometheus.GaugeValue, func(_ *engine.Status, s *Server) float64 { return float64(s.open.count()) }),
 	newGauge("feed_delivered_total", "Events delivered to readers since start.", prometheus.CounterValue, func(_ *engine.Status, s *Server) float64 {

@@ -665,6 +665,7 @@ func TestTornTail(t *testing.T) {
 	fs := vfs.NewMem()
 	o := options(fs)
 	o.SegmentSize = 64 << 10
+	o.FillNow = o.SegmentSize // else it rolls as soon as a better segment is ready
 	l, _ := open(t, o)
 	w := newWriter(l, 8)
 	for range 20 {

@@ -164,10 +164,11 @@ func TestLibraryBadRequests(t *testing.T) {
 }
 
 // The built-in model is the default: it embeds what comes without a vector, and
-// its name and hash are pinned. A provider that is not there yet is named.
+// its name and hash are pinned. A service that was not allowed is not called.
 func TestLibraryProviders(t *testing.T) {
 	both(t, func(t *testing.T, e *env) {
-		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "openai", "model": "m"}}).badField("embedding.provider")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "openai", "model": "m", "base_url": "https://api.example.com"}}).badField("embedding.base_url")
+		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "cohere"}}).badField("embedding.provider")
 		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "none", "model": "m"}}).badField("embedding.model")
 		e.post(t, "/v1/libraries", J{"id": e.names[0], "embedding": J{"provider": "builtin", "hash": "00"}}).badField("embedding.hash")
 		e.post(t, "/v1/libraries", J{"id": e.names[0], "dimension": 64}).badField("dimension")

@@ -1,10 +1,14 @@
 package e2e_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // searchLibrary makes a small library whose vectors lie on a circle.
@@ -209,6 +213,10 @@ not json
 		if len(one) != 2 || one[0]["document_id"] != "apple" || one[1]["type"] != "done" {
 			t.Errorf("one query over several lines: %v", one)
 		}
+		events := string(e.post(t, path, J{"embedding": []int{1, 0}, "k": 1}, "Accept", "text/event-stream").is(200).body)
+		if !strings.HasPrefix(events, "event: result\ndata: {\"type\":\"result\",\"query\":0,\"rank\":1,") || !strings.Contains(events, "}\n\nevent: done\ndata: {\"type\":\"done\"") || !strings.HasSuffix(events, "}\n\n") {
+			t.Errorf("as events:\n%s", events)
+		}
 		e.post(t, "/v1/libraries/"+e.names[7]+"/search/stream", J{"query": "x"}).problem(404, "library_not_found")
 	})
 }
@@ -216,4 +224,74 @@ not json
 func sortedLines(s []string) string {
 	slices.Sort(s)
 	return strings.Join(s, "\n")
+}
+
+// A stream of all chunks of a large library comes in order, each once, and costs the
+// server 16 bytes a hit and little more.
+func TestSearchStreamLong(t *testing.T) {
+	n := 20_000
+	if os.Getenv("ARRWDB_E2E_LONG") != "" {
+		n = 1_000_000
+	}
+	e := alone(t)
+	id := e.lib(t)
+	for from := 0; from < n; from += 20_000 {
+		var b strings.Builder
+		for i := from; i < from+20_000; i++ {
+			fmt.Fprintf(&b, `{"id":"d%d","text":"one of many texts","embedding":[1,%d.5]}`+"\n", i, i)
+		}
+		same(t, "successful", e.ingest(t, id, "", b.String()).is(200).obj()["successful"], 20_000)
+	}
+	stream := func(k int) (lines int) {
+		req := e.request(t, "POST", "/v1/libraries/"+id+"/search/stream", J{"embedding": []float64{1, 0.5}, "k": k})
+		res, err := e.hc.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		last, in := -1.0, bufio.NewScanner(res.Body)
+		for in.Scan() {
+			var l struct {
+				Type     string   `json:"type"`
+				Rank     int      `json:"rank"`
+				Distance *float64 `json:"distance"`
+				Total    int      `json:"total"`
+			}
+			if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+				t.Fatal(err)
+			}
+			if l.Type == "done" {
+				same(t, "total", l.Total, lines)
+				return lines
+			}
+			if lines++; l.Type != "result" || l.Rank != lines || *l.Distance < last {
+				t.Fatalf("line %d: %s, after distance %v", lines, in.Bytes(), last)
+			}
+			last = *l.Distance
+		}
+		t.Fatalf("the answer ends after %d lines: %v", lines, in.Err())
+		return 0
+	}
+	stream(1000) // what a search needs at all
+	before := e.srv.residentBytes(t)
+	stop, peak := make(chan struct{}), make(chan int64)
+	go func() {
+		var most int64
+		for {
+			most = max(most, e.srv.residentBytes(t))
+			select {
+			case <-stop:
+				peak <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	same(t, "lines", stream(1_000_000), n)
+	close(stop)
+	most := <-peak
+	t.Logf("%d hits; resident: %d MiB before, %d MiB at most", n, before>>20, most>>20)
+	if most > before+int64(64*n)+(96<<20) {
+		t.Errorf("memory went from %d to %d MiB", before>>20, most>>20)
+	}
 }

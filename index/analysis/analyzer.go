@@ -22,9 +22,9 @@ const Simple = "simple"
 // it is at its beginning.
 const maxTerm = 128
 
-// cachedStems bounds the words whose stems a tokenizer remembers. Texts repeat
+// cachedWords bounds the words whose terms a tokenizer remembers. Texts repeat
 // their words: most of 100,000 real texts' words are among as many.
-const cachedStems = 1 << 15
+const cachedWords = 1 << 15
 
 // An Analyzer is what a library's language gives. It has no state.
 type Analyzer struct {
@@ -64,8 +64,7 @@ func (a *Analyzer) Language() string { return a.language }
 
 // A Token is a term and where it stands.
 type Token struct {
-	// Term is valid until the next call of Next.
-	Term []byte
+	Term string
 	// Position counts the words of the text from 0, those left out too: the terms
 	// of a phrase stand one after the other.
 	Position int
@@ -74,7 +73,7 @@ type Token struct {
 }
 
 // A Tokenizer takes texts apart, one after the other. It belongs to one
-// goroutine, and is worth keeping: it remembers stems.
+// goroutine, and is worth keeping: it remembers what words become.
 type Tokenizer struct {
 	a     *Analyzer
 	text  string
@@ -82,12 +81,12 @@ type Tokenizer struct {
 	next  int // position
 	buf   []byte
 	env   *snowball.Env
-	stems map[string]string
+	known map[string]string // word → term, "" for words that are left out
 }
 
 // NewTokenizer returns a tokenizer without a text.
 func (a *Analyzer) NewTokenizer() *Tokenizer {
-	return &Tokenizer{a: a, words: words.FromString(""), stems: map[string]string{}, env: snowball.NewEnv("")}
+	return &Tokenizer{a: a, words: words.FromString(""), known: map[string]string{}, env: snowball.NewEnv("")}
 }
 
 // Reset begins a text.
@@ -109,10 +108,14 @@ func (t *Tokenizer) Next() (tok Token, ok bool) {
 		}
 		at := t.next
 		t.next++
-		if t.a.stop[string(t.buf)] {
+		term, ok := t.known[string(t.buf)]
+		if !ok {
+			term = t.learn()
+		}
+		if term == "" {
 			continue
 		}
-		return Token{Term: t.stemmed(), Position: at, Start: t.words.Start(), End: t.words.End()}, true
+		return Token{Term: term, Position: at, Start: t.words.Start(), End: t.words.End()}, true
 	}
 	return Token{}, false
 }
@@ -120,26 +123,25 @@ func (t *Tokenizer) Next() (tok Token, ok bool) {
 // Words returns how many words the text has had so far, those left out too.
 func (t *Tokenizer) Words() int { return t.next }
 
-// stemmed returns the stem of the word in buf.
-func (t *Tokenizer) stemmed() []byte {
-	if t.a.stem == nil {
-		return t.buf
-	}
-	stem, ok := t.stems[string(t.buf)]
-	if !ok {
-		word := string(t.buf)
+// learn works out what the word in buf becomes.
+func (t *Tokenizer) learn() string {
+	word := string(t.buf)
+	term := word
+	switch {
+	case t.a.stop[word]:
+		term = ""
+	case t.a.stem != nil:
 		t.env.SetCurrent(word)
 		t.a.stem(t.env)
-		if stem = t.env.Current(); stem == "" {
-			stem = word
+		if stem := t.env.Current(); stem != "" {
+			term = stem
 		}
-		if len(t.stems) >= cachedStems {
-			clear(t.stems)
-		}
-		t.stems[word] = stem
 	}
-	t.buf = append(t.buf[:0], stem...)
-	return t.buf
+	if len(t.known) >= cachedWords {
+		clear(t.known)
+	}
+	t.known[word] = term
+	return term
 }
 
 // isWord tells words and numbers from spaces and signs. A segment of UAX #29 is

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arrwdb/arrwdb/index"
 	"github.com/arrwdb/arrwdb/index/attr"
 	"github.com/arrwdb/arrwdb/index/filter"
 )
@@ -96,7 +97,7 @@ func (r random) slots(n int) []slot {
 
 func TestSameAsMatch(t *testing.T) {
 	r := seeded(t)
-	rounds, some, filters := 12, 0, 0
+	rounds, some, filters := 10, 0, 0
 	if testing.Short() {
 		rounds = 2
 	}
@@ -116,7 +117,7 @@ func TestSameAsMatch(t *testing.T) {
 	}
 }
 
-// Most random sizes are small here: the edges of words, blocks and containers.
+// Sizes around those of words, and many segments.
 func TestSameAsMatchSmall(t *testing.T) {
 	r := seeded(t)
 	for range 100 {
@@ -181,15 +182,15 @@ func mergeSome(t *testing.T, r random, segs []*attr.Segment, parts [][]slot) ([]
 // Many slots, so that there are slices, and containers of each kind.
 func TestLarge(t *testing.T) {
 	r := seeded(t)
-	n := 200_000
+	n := 100_000
 	if testing.Short() {
 		n = 70_000
 	}
 	slots := make([]slot, n)
 	for i := range slots {
 		var b strings.Builder
-		fmt.Fprintf(&b, `{"year":%d,"time":"2024-%06d","all":1,"id":"doc-%d","half":%v,"run":%d`,
-			r.IntN(100), r.IntN(1_000_000), i/3, r.IntN(2) == 0, i/5000)
+		fmt.Fprintf(&b, `{"year":%d,"time":"2024-%06d","all":1,"id":"doc-%d","half":%v,"run":%d,"pow":%d`,
+			r.IntN(100), r.IntN(1_000_000), i/3, r.IntN(2) == 0, i/5000, r.IntN(64))
 		if r.IntN(10) == 0 {
 			fmt.Fprintf(&b, `,"rare":%d`, r.IntN(5000))
 		}
@@ -214,7 +215,8 @@ func TestLarge(t *testing.T) {
 		`{"time":{"$gt":"2024-2","$lte":"2024-5"}}`, `{"time":{"$lt":"2024-00001"}}`, `{"id":{"$in":["doc-1","doc-77","doc-99999999"]}}`,
 		`{"half":true}`, `{"run":{"$lt":7}}`, `{"run":7}`, `{"rare":{"$gt":100,"$lt":4000}}`, `{"price":{"$gte":17.5,"$lt":2100.25}}`,
 		`{"price":{"$not":{"$lt":1500}}}`, `{"tags":{"$contains":"t7"}}`, `{"tags":{"$gt":"t20"}}`, `{"few":{"$lt":250}}`,
-		`{"few":{"$contains":250}}`, `{"multi":{"$gt":100,"$lt":2500}}`, `{"multi":{"$lt":2500}}`, `{"multi":"x"}`, `{"multi":null}`} {
+		`{"few":{"$contains":250}}`, `{"multi":{"$gt":100,"$lt":2500}}`, `{"multi":{"$lt":2500}}`, `{"multi":"x"}`, `{"multi":null}`,
+		`{"pow":{"$lt":64}}`, `{"pow":{"$lt":63}}`, `{"pow":{"$gte":32}}`, `{"pow":{"$gt":63}}`, `{"pow":{"$lt":0}}`} {
 		check(t, s, parse(t, f), slots)
 	}
 	cut := n/2 + 77
@@ -338,6 +340,22 @@ func TestNewerFormat(t *testing.T) {
 	b := attr.NewBuilder().Build()
 	b[8]++
 	if _, err := attr.Open(sign(b)); !errors.Is(err, attr.ErrNewer) {
+		t.Fatal(err)
+	}
+}
+
+func TestTooManySlots(t *testing.T) {
+	b := attr.NewBuilder().Build()
+	binary.LittleEndian.PutUint32(b[12:], index.MaxSlots)
+	full := open(t, sign(b))
+	if _, err := attr.Merge([]*attr.Segment{full}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attr.Merge([]*attr.Segment{full, open(t, build(make([]slot, 1)))}, nil); err == nil {
+		t.Fatal("a slot more than index.MaxSlots was merged")
+	}
+	binary.LittleEndian.PutUint32(b[12:], index.MaxSlots+1)
+	if _, err := attr.Open(sign(b)); !errors.Is(err, attr.ErrDamaged) {
 		t.Fatal(err)
 	}
 }

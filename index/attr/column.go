@@ -93,6 +93,15 @@ type columnWriter struct {
 // close ends the entry whose bytes the caller has appended to data.
 func (w *columnWriter) close() { w.ends = append(w.ends, uint64(len(w.data))) }
 
+// posting returns entry i.
+func (w *columnWriter) posting(i int) posting {
+	from := uint64(0)
+	if i > 0 {
+		from = w.ends[i-1]
+	}
+	return w.data[from:w.ends[i]]
+}
+
 func (w *columnWriter) reset() { w.ends, w.data = w.ends[:0], w.data[:0] }
 
 func (w *columnWriter) appendTo(dst []byte) []byte {

@@ -135,12 +135,12 @@ func (f *field) orOrder(op filter.Op, v *filter.Value, dst []uint64) {
 	}
 	switch op {
 	case filter.Gt:
-		g.orRange(dst, after, g.n)
+		g.orFrom(dst, after)
 	case filter.Gte:
-		g.orRange(dst, at, g.n)
+		g.orFrom(dst, at)
 	case filter.Lt:
-		g.orRange(dst, 0, at)
+		g.orBelow(dst, at)
 	case filter.Lte:
-		g.orRange(dst, 0, after)
+		g.orBelow(dst, after)
 	}
 }

@@ -1,9 +1,8 @@
 package attr
 
 import (
+	"bytes"
 	"encoding/binary"
-	"math/bits"
-	"sort"
 
 	"github.com/arrwdb/arrwdb/index/filter"
 )
@@ -147,7 +146,7 @@ func (g *group) check(slots uint32) bool {
 			}
 		}
 	}
-	return g.slices.check(slots)
+	return true
 }
 
 func (g *group) num(i int) filter.Num {
@@ -171,20 +170,13 @@ func (g *group) value(i int) filter.Value {
 	return v
 }
 
-// compare orders value i and v, which is of the group's kind.
+// compare orders value i and v, which is of the group's kind and not a string.
 func (g *group) compare(i int, v *filter.Value) int {
 	switch g.kind {
 	case filter.Bool:
 		return int(g.bools[i]) - boolByte(v.Bool)
 	case filter.Number:
 		return g.num(i).Compare(v.Num)
-	case filter.String:
-		switch s := g.text.at(i); {
-		case string(s) < v.Str:
-			return -1
-		case string(s) > v.Str:
-			return 1
-		}
 	}
 	return 0
 }
@@ -217,8 +209,26 @@ func compareValues(a, b *filter.Value) int {
 // rank returns the number of the first value that is not below v, and whether it
 // equals v.
 func (g *group) rank(v *filter.Value) (int, bool) {
-	i := sort.Search(g.n, func(i int) bool { return g.compare(i, v) >= 0 })
-	return i, i < g.n && g.compare(i, v) == 0
+	text := []byte(v.Str) // to be compared once a step, and not with < and >
+	lo, hi := 0, g.n
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		var c int
+		if g.kind == filter.String {
+			c = bytes.Compare(g.text.at(mid), text)
+		} else {
+			c = g.compare(mid, v)
+		}
+		switch {
+		case c == 0:
+			return mid, true
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false
 }
 
 func (g *group) posting(column, i int) posting {
@@ -228,17 +238,36 @@ func (g *group) posting(column, i int) posting {
 	return g.cols[column].at(i)
 }
 
-// orRange adds to dst the slots with a value from lo to below hi.
-func (g *group) orRange(dst []uint64, lo, hi int) {
-	if lo >= hi {
-		return
+// orBelow adds to dst the slots with one of the first hi values.
+func (g *group) orBelow(dst []uint64, hi int) {
+	switch {
+	case !g.worthSlices(0, hi):
+		g.orPostings(dst, 0, hi)
+	case hi == g.n: // it may have a bit more than there are planes
+		g.slices.orFrom(dst, 0)
+	default:
+		g.slices.orBelow(dst, uint32(hi))
 	}
-	// The bytes to read are a measure of the time, and a byte of slices costs about
-	// a quarter of one of postings.
-	if g.slices.blocks != nil && len(g.slices.blocks)/4 < g.cols[asScalar].size(lo, hi)+g.cols[asElement].size(lo, hi) {
-		g.slices.or(dst, lo, hi, g.n)
-		return
+}
+
+// orFrom adds to dst the slots with one of the values from lo on.
+func (g *group) orFrom(dst []uint64, lo int) {
+	if g.worthSlices(lo, g.n) {
+		g.slices.orFrom(dst, uint32(lo))
+	} else {
+		g.orPostings(dst, lo, g.n)
 	}
+}
+
+// worthSlices says whether slices are there and faster than the postings of the
+// values from lo to below hi. The bytes to read are a measure of the time, and
+// one of slices costs about a quarter of one of postings.
+func (g *group) worthSlices(lo, hi int) bool {
+	postings := g.cols[asScalar].size(lo, hi) + g.cols[asElement].size(lo, hi)
+	return g.slices.lowest != nil && len(g.slices.lowest)/4 < postings
+}
+
+func (g *group) orPostings(dst []uint64, lo, hi int) {
 	for c := range g.cols {
 		if g.cols[c].size(lo, hi) == 0 {
 			continue
@@ -326,69 +355,8 @@ func (g *groupWriter) appendTo(dst []byte) []byte {
 	}
 	ordered := g.kind == filter.Number || g.kind == filter.String
 	if ordered && g.n > minSliced && g.pairs >= max(minPairs, int(g.w.n)/sparsest) {
-		before := len(dst)
-		if dst = g.appendSlices(dst); len(dst) > before {
-			dst[at] |= hasSlices
-		}
-	}
-	return dst
-}
-
-// appendSlices reads back what add has written, once the number of values is
-// known. Where too many slots have several values it appends nothing.
-func (g *groupWriter) appendSlices(dst []byte) []byte {
-	first := g.w.ranks() // of each slot, the lowest rank plus one
-	var ranks, slots []byte
-	count := 0
-	for rank := range g.n {
-		for c := range g.cols {
-			col := column{data: g.cols[c].data}
-			from := uint64(0)
-			if rank > 0 {
-				from = g.cols[c].ends[rank-1]
-			}
-			g.w.slots = posting(col.data[from:g.cols[c].ends[rank]]).appendTo(g.w.slots[:0])
-			for _, s := range g.w.slots {
-				switch first[s] {
-				case 0:
-					first[s] = uint32(rank) + 1
-				case uint32(rank) + 1: // a scalar and an element of one slot
-				default:
-					ranks = binary.LittleEndian.AppendUint32(ranks, uint32(rank))
-					slots = binary.LittleEndian.AppendUint32(slots, s)
-					count++
-				}
-			}
-		}
-		if count > g.pairs/furthest {
-			return dst
-		}
-	}
-	dst = appendBlocks(dst, first, planesFor(g.n))
-	dst = binary.AppendUvarint(dst, uint64(count))
-	return append(append(dst, ranks...), slots...)
-}
-
-func appendBlocks(dst []byte, first []uint32, planes int) []byte {
-	block := make([]uint64, (planes+1)*blockWords)
-	for len(first) > 0 {
-		k := min(len(first), blockSlots)
-		clear(block)
-		for s, rank := range first[:k] {
-			if rank == 0 {
-				continue
-			}
-			word, bit := s>>6, uint64(1)<<(s&63)
-			block[word] |= bit
-			for r := rank - 1; r != 0; r &= r - 1 {
-				p := bits.TrailingZeros32(r)
-				block[(planes-p)*blockWords+word] |= bit
-			}
-		}
-		for _, w := range block {
-			dst = binary.LittleEndian.AppendUint64(dst, w)
-		}
-		first = first[k:]
+		dst[at] |= hasSlices
+		dst = g.appendSlices(dst)
 	}
 	return dst
 }

@@ -155,7 +155,7 @@ func checkList(b []byte, n uint32) bool {
 	slot, first := uint64(0), true
 	for len(b) > 0 {
 		gap, size := binary.Uvarint(b)
-		if size <= 0 || size > binary.MaxVarintLen32 || gap >= uint64(n) || gap == 0 && !first {
+		if size <= 0 || size > binary.MaxVarintLen32 || gap == 0 && !first {
 			return false
 		}
 		if slot += gap; slot >= uint64(n) {

@@ -114,7 +114,7 @@ func (r random) field() string {
 	return r.pick("a", "b", "c", "a.b", "b.c", "a.b", "a.b.c", "a.a", "b.b.b", "é", "é.a", "long", "long.er", "k3", "none", "a.$x")
 }
 
-// inRange returns a scalar that may be an operand.
+// operand returns a scalar that a filter may have: no number out of range.
 func (r random) operand() string {
 	for {
 		if s := r.scalar(); !strings.Contains(s, "e999") && !strings.Contains(s, "e400") {

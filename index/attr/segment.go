@@ -99,8 +99,7 @@ func (s *Segment) checkTable() error {
 		return fmt.Errorf("%w: the root has a name or a body", ErrDamaged)
 	}
 	for i := 1; i <= s.count; i++ {
-		ascend := s.nameAt(i) >= s.nameAt(i-1) && s.bodyAt(i) >= s.bodyAt(i-1) && s.first(i) >= s.first(i-1)
-		if !ascend || s.nameAt(i) > uint64(len(s.names)) || s.bodyAt(i) > uint64(len(s.bodies)) || s.first(i) > s.count {
+		if s.nameAt(i) < s.nameAt(i-1) || s.bodyAt(i) < s.bodyAt(i-1) || s.first(i) < s.first(i-1) {
 			return fmt.Errorf("%w: node %d of %d is out of order", ErrDamaged, i, s.count)
 		}
 		if binary.LittleEndian.Uint32(s.table[(i-1)*nodeSize+20:]) != 0 {

@@ -45,7 +45,7 @@ type writer struct {
 
 	bitmap *roaring.Bitmap // scratch of appendPosting
 	slots  []uint32        // scratch
-	first  []uint32        // scratch of ranks
+	rank   []uint32        // scratch of ranks
 }
 
 type outNode struct {
@@ -61,13 +61,13 @@ func newWriter(n uint32) *writer {
 	return w
 }
 
-// ranks returns a zero for each slot.
-func (w *writer) ranks() []uint32 {
-	if w.first == nil {
-		w.first = make([]uint32, w.n)
+// ranks returns twice a zero for each slot.
+func (w *writer) ranks() (lowest, highest []uint32) {
+	if w.rank == nil {
+		w.rank = make([]uint32, 2*int(w.n))
 	}
-	clear(w.first)
-	return w.first
+	clear(w.rank)
+	return w.rank[:w.n], w.rank[w.n:]
 }
 
 // node begins the next node.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/arrwdb/arrwdb/index"
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -115,16 +117,16 @@ var hundred = sync.OnceValue(func() []byte {
 func BenchmarkAdd(b *testing.B) {
 	c, a := newCorpus(1), english(b)
 	var texts []string
-	for range tailSlots {
+	for range 8 * tailSlots {
 		texts = append(texts, c.text(100))
 	}
 	b.ReportAllocs()
 	t := keyword.NewTail(a)
 	for i := 0; b.Loop(); i++ {
 		if i%tailSlots == 0 {
-			t = keyword.NewTail(a)
+			t = t.Next()
 		}
-		t.Add("", texts[i%tailSlots])
+		t.Add("", texts[i%len(texts)])
 	}
 }
 
@@ -184,29 +186,39 @@ func benchmarkSearch(b *testing.B, parts []keyword.At, sc *index.Scope, k, words
 	for range 256 {
 		queries = append(queries, keyword.Parse(a, quote+c.query(words)))
 	}
+	var took []time.Duration
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
+		began := time.Now()
 		if _, err := queries[i%len(queries)].Capture(parts).Search(context.Background(), k, sc); err != nil {
 			b.Fatal(err)
 		}
+		took = append(took, time.Since(began))
 	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
+	b.ReportMetric(float64(took[len(took)*95/100].Nanoseconds()), "p95-ns")
 }
 
 func BenchmarkSearch(b *testing.B) {
 	s := mustOpen(b, hundred())
 	one := []keyword.At{{Part: s}}
 	sc := scopeOf(s.Len())
-	masked := *sc
-	masked.Mask = make([]uint64, (s.Len()+63)/64)
-	for i := range s.Len() / 10 {
-		masked.Mask[i*10/64] |= 1 << (i * 10 % 64)
-		masked.Count++
+	masked := func(step int) *index.Scope {
+		m := *sc
+		m.Mask = make([]uint64, (s.Len()+63)/64)
+		for i := range s.Len() / step {
+			m.Mask[i*step/64] |= 1 << (i * step % 64)
+			m.Count++
+		}
+		return &m
 	}
 	for words := 1; words <= 4; words++ {
 		b.Run(fmt.Sprintf("k=10/words=%d", words), func(b *testing.B) { benchmarkSearch(b, one, sc, 10, words, "") })
 	}
 	b.Run("k=10/words=20", func(b *testing.B) { benchmarkSearch(b, one, sc, 10, 20, "") })
-	b.Run("k=10/words=3/mask=10%", func(b *testing.B) { benchmarkSearch(b, one, &masked, 10, 3, "") })
+	b.Run("k=10/words=3/mask=10%", func(b *testing.B) { benchmarkSearch(b, one, masked(10), 10, 3, "") })
+	b.Run("k=10/words=3/mask=0.1%", func(b *testing.B) { benchmarkSearch(b, one, masked(1000), 10, 3, "") })
 	b.Run("k=10/words=2/phrase", func(b *testing.B) { benchmarkSearch(b, one, sc, 10, 2, `"`) })
 	b.Run("k=1000/words=3", func(b *testing.B) { benchmarkSearch(b, one, sc, 1000, 3, "") })
 	b.Run("k=1000000/words=3", func(b *testing.B) { benchmarkSearch(b, one, sc, 1_000_000, 3, "") })

@@ -26,9 +26,7 @@ func (c *cursor) open(l list, weight float64) {
 	c.essential = true
 }
 
-// valid reports whether slot and tf may be asked for.
-func (c *cursor) valid() bool { return c.i < c.n }
-
+// slot and tf are of the posting that seek or find has found.
 func (c *cursor) slot() uint32 { return c.slots[c.i] }
 func (c *cursor) tf() uint32   { return c.tfs[c.i] + 1 }
 

@@ -33,6 +33,6 @@
 // # Locks
 //
 // The package has none. Who has several goroutines holds one lock for writing during
-// Add, AddCopy and Kill, and for reading during Capture, Stats and Len. A Run's Search,
+// Add, AddCopy, Next and Kill, and for reading during Capture, Stats and Len. A Run's Search,
 // Build of a tail that is no longer added to, and Merge need no lock.
 package keyword

@@ -2,7 +2,6 @@ package keyword
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/arrwdb/arrwdb/index/analysis"
 )
@@ -42,7 +41,7 @@ func Highlight(a *analysis.Analyzer, q *Query, text string, maxLen int) []Fragme
 			break
 		}
 		words = append(words, k.Start, k.End)
-		if id, ok := ids[string(k.Term)]; ok && k.End-k.Start <= maxLen {
+		if id, ok := ids[k.Term]; ok && k.End-k.Start <= maxLen {
 			matches = append(matches, match{k.Start, k.End, id})
 		}
 	}
@@ -53,9 +52,6 @@ func Highlight(a *analysis.Analyzer, q *Query, text string, maxLen int) []Fragme
 			break
 		}
 		h.done = append(h.done, h.fragment(from, to, len(text), maxLen))
-	}
-	for i := range h.done {
-		trimToRunes(text, &h.done[i])
 	}
 	slices.SortFunc(h.done, func(a, b Fragment) int { return a.Start - b.Start })
 	return h.done
@@ -180,13 +176,3 @@ func (h *highlighter) wordTo(high, end int) int {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
-
-// trimToRunes makes sure that a fragment cuts no character.
-func trimToRunes(text string, f *Fragment) {
-	for f.Start > 0 && f.Start < len(text) && !utf8.RuneStart(text[f.Start]) {
-		f.Start++
-	}
-	for f.End > f.Start && f.End < len(text) && !utf8.RuneStart(text[f.End]) {
-		f.End--
-	}
-}

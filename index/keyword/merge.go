@@ -2,7 +2,9 @@ package keyword
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,18 +15,15 @@ import (
 // Build returns the section of a segment with the tail's slots, the dead ones too:
 // who opens it kills them again. Add must not run meanwhile; Kill and queries may.
 func (t *Tail) Build() []byte {
-	order := make([]uint32, len(t.terms))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(t.terms[a], t.terms[b]) })
+	order := t.order()
 	w := newWriter(t.lengths)
 	w.list.b = make([]byte, 0, 2*len(t.postings))
 	w.forward = make([]byte, 0, 2*len(t.words))
 	numbers := make([]uint32, len(t.terms))
 	var term []byte
 	var postings []posting
-	for i, id := range order {
+	for i, o := range order {
+		id := o.id
 		numbers[id] = uint32(i)
 		postings = postings[:0]
 		for at := t.heads[id]; at > 0; at = t.postings[at-1].before {
@@ -45,6 +44,29 @@ func (t *Tail) Build() []byte {
 		panic(fmt.Sprintf("keyword: %v", err)) // a tail in memory is far smaller
 	}
 	return b
+}
+
+// A sortKey is a term with its first bytes, which decide most comparisons.
+type sortKey struct {
+	front uint64
+	id    uint32
+}
+
+// order sorts the terms.
+func (t *Tail) order() []sortKey {
+	keys := make([]sortKey, len(t.terms))
+	for i, term := range t.terms {
+		var b [8]byte
+		copy(b[:], term)
+		keys[i] = sortKey{binary.BigEndian.Uint64(b[:]), uint32(i)}
+	}
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		if a.front != b.front {
+			return cmp.Compare(a.front, b.front)
+		}
+		return strings.Compare(t.terms[a.id], t.terms[b.id])
+	})
+	return keys
 }
 
 // Merge returns the section of a segment with the slots of adjacent ones, in order.
@@ -73,6 +95,14 @@ func Merge(segs []*Segment, purged func(seg int, local uint32) bool) ([]byte, er
 		}
 	}
 	w := newWriter(lengths)
+	var postings, forward uint64
+	for _, s := range segs {
+		postings += s.h.postings
+		forward += s.h.forward
+	}
+	// Numbers of terms and tables grow a little where lists get longer.
+	w.list.b = make([]byte, 0, postings+postings/8)
+	w.forward = make([]byte, 0, forward+forward/4)
 	if err := mergeTerms(w, merged); err != nil {
 		return nil, err
 	}
@@ -96,6 +126,7 @@ type source struct {
 	purged  []uint64 // bits; nil: none
 	less    []uint32 // by term: how many purged slots have it
 	entry   dictReader
+	front   uint64 // of its term, as in a sortKey
 	ids     living // scratch
 }
 
@@ -110,6 +141,16 @@ func (s *source) purge(local uint32) {
 	}
 }
 
+func (s *source) advance() bool {
+	if !s.entry.advance() {
+		return false
+	}
+	var b [8]byte
+	copy(b[:], s.entry.e.term)
+	s.front = binary.BigEndian.Uint64(b[:])
+	return true
+}
+
 func (s *source) isPurged(local uint32) bool {
 	return s.purged != nil && s.purged[local/64]&(1<<(local%64)) != 0
 }
@@ -120,6 +161,9 @@ type sources []*source
 func (h sources) Len() int      { return len(h) }
 func (h sources) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h sources) Less(i, j int) bool {
+	if h[i].front != h[j].front {
+		return h[i].front < h[j].front
+	}
 	if c := bytes.Compare(h[i].entry.e.term, h[j].entry.e.term); c != 0 {
 		return c < 0
 	}
@@ -137,7 +181,7 @@ func mergeTerms(w *writer, all []*source) error {
 	for _, s := range all {
 		if s.h.terms > 0 {
 			s.entry.seek(&s.dict, 0)
-			s.entry.advance()
+			s.advance()
 			h = append(h, s)
 		}
 	}
@@ -154,7 +198,7 @@ func mergeTerms(w *writer, all []*source) error {
 			return err
 		}
 		for _, s := range same {
-			if s.entry.advance() {
+			if s.advance() {
 				heap.Push(&h, s)
 			}
 		}

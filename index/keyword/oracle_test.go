@@ -68,7 +68,7 @@ func analyze(a *analysis.Analyzer, text string) (words []word) {
 		if !ok {
 			return words
 		}
-		words = append(words, word{string(k.Term), k.Position})
+		words = append(words, word{k.Term, k.Position})
 	}
 }
 
@@ -236,13 +236,15 @@ func (w *world) kill(slot int) {
 }
 
 func (w *world) seal() {
-	last := &w.parts[len(w.parts)-1]
-	first := last.First + uint32(last.Part.Len())
-	w.parts = append(w.parts, keyword.At{Part: keyword.NewTail(w.o.a), First: first})
+	last := w.parts[len(w.parts)-1]
+	w.parts = append(w.parts, keyword.At{Part: w.tail().Next(), First: last.First + uint32(last.Part.Len())})
 }
 
 func (w *world) open(b []byte, first uint32) *keyword.Segment {
 	s, err := keyword.Open(b)
+	if err == nil {
+		err = s.Verify(context.Background())
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}

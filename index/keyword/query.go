@@ -67,7 +67,7 @@ func (q *Query) add(tokenizer *analysis.Tokenizer, part string, quoted bool, ids
 				continue
 			}
 			ids[string(term)] = id
-			q.terms = append(q.terms, queryTerm{term: string(term)})
+			q.terms = append(q.terms, queryTerm{term: term})
 		}
 		q.terms[id].count++
 		if quoted {

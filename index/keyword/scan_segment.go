@@ -11,7 +11,7 @@ import (
 // a term, as every window costs something.
 const (
 	maxWindow = 4096
-	minWindow = 64
+	minWindow = 256
 )
 
 func (s *Segment) capture(terms []queryTerm) *captured {
@@ -80,7 +80,7 @@ func (s *search) searchAny() error {
 		for _, c := range s.cursors {
 			next = min(next, c.next(from))
 		}
-		if pos = max(pos, next); pos >= s.limit {
+		if pos = s.allowed(max(pos, next)); pos >= s.limit {
 			return nil
 		}
 		end := s.window(pos)
@@ -100,6 +100,24 @@ func (s *search) searchAny() error {
 		pos = end
 	}
 	return nil
+}
+
+// allowed returns the first slot from pos on that the mask has, or a slot behind the
+// limit. Without a mask it is pos.
+func (s *search) allowed(pos uint32) uint32 {
+	mask := s.scope.Mask
+	if mask == nil || pos >= s.limit {
+		return pos
+	}
+	g := uint64(s.part.first) + uint64(pos)
+	w := g / 64
+	word := mask[w] >> (g % 64) << (g % 64)
+	for end := (uint64(s.part.first) + uint64(s.limit) + 63) / 64; word == 0; word = mask[w] {
+		if w++; w == end {
+			return s.limit
+		}
+	}
+	return uint32(w*64 + uint64(bits.TrailingZeros64(word)) - uint64(s.part.first))
 }
 
 // window returns where the window from pos on ends: with a block of a term that was
@@ -303,7 +321,7 @@ func (s *search) searchAll() error {
 	}
 	slices.SortStableFunc(required, func(a, b *cursor) int { return cmp.Compare(a.l.df, b.l.df) })
 	lead := required[0]
-	for pos := uint32(0); lead.seek(pos); {
+	for pos := s.allowed(0); lead.seek(pos); pos = s.allowed(pos) {
 		if err := s.check(); err != nil {
 			return err
 		}

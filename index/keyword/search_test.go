@@ -71,11 +71,49 @@ func TestManySlots(t *testing.T) {
 		}
 		w.add(20)
 	}
-	for range 60 {
+	for i := range 60 {
 		query, sc := w.query(), w.scope()
+		if i%6 == 0 {
+			query = w.text(80)
+		}
 		run, want := w.capture(query), w.o.search(query, sc)
 		for _, k := range []int{1, 10, 100, 3000} {
 			same(t, fmt.Sprintf("%q, k=%d", query, k), search(t, run, k, sc), want[:min(k, len(want))])
+		}
+	}
+}
+
+// Few slots are far better than those around them, so that a bound that misses a block
+// misses a hit.
+func TestUnevenBlocks(t *testing.T) {
+	for seed := range uint64(6) {
+		w := newWorld(t, seed, 50)
+		for range 3000 {
+			text := ""
+			for i, term := range []string{"aa ", "bb ", "cc ", "dd "} {
+				if w.r.IntN(4) >= i {
+					text += term
+				}
+				if w.r.IntN(300) == 0 {
+					text += strings.Repeat(term, w.r.IntN(20))
+				}
+			}
+			if w.r.IntN(200) > 0 {
+				text += strings.Repeat("filler ", 10+w.r.IntN(30))
+			}
+			w.tail().Add("", text)
+			w.added(oracleSlot{text: analyze(w.o.a, text)})
+		}
+		w.seal()
+		w.build()
+		for _, query := range []string{"aa", "aa bb", "bb cc dd", "aa bb cc dd", "aa dd dd", "cc dd filler"} {
+			for range 3 {
+				sc := w.scope()
+				run, want := w.capture(query), w.o.search(query, sc)
+				for _, k := range []int{1, 3, 10, 40} {
+					same(t, fmt.Sprintf("%q, k=%d", query, k), search(t, run, k, sc), want[:min(k, len(want))])
+				}
+			}
 		}
 	}
 }
@@ -164,6 +202,12 @@ func TestCaptured(t *testing.T) {
 		}
 		query, sc := w.query(), w.scope()
 		run, want := w.capture(query), w.o.search(query, sc)
+		var segs []*keyword.Segment
+		for _, p := range w.parts {
+			if s, ok := p.Part.(*keyword.Segment); ok {
+				segs = append(segs, s)
+			}
+		}
 		var frozen *keyword.Tail
 		if n := len(w.parts); n > 1 {
 			frozen, _ = w.parts[n-2].Part.(*keyword.Tail)
@@ -182,6 +226,9 @@ func TestCaptured(t *testing.T) {
 				if _, err := keyword.Open(frozen.Build()); err != nil {
 					t.Error(err)
 				}
+			}
+			if _, err := keyword.Merge(segs, nil); err != nil {
+				t.Error(err)
 			}
 		})
 	}

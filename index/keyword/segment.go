@@ -19,8 +19,8 @@ type Segment struct {
 	forward  []byte
 
 	live   living
-	deadDF []uint32 // by term: of killed slots; nil: none
-	reader dictReader
+	deadDF []uint32   // by term: of killed slots; nil: none
+	reader dictReader // of AddCopy, which runs alone
 }
 
 // Open looks at a section and keeps it. It reads all of it once, for the sum, and

@@ -40,24 +40,64 @@ func NewTail(a *analysis.Analyzer) *Tail {
 	return &Tail{tokenizer: a.NewTokenizer(), ids: map[string]uint32{}, starts: []uint64{0}, ownID: map[uint64]uint32{}}
 }
 
+// Next returns an empty tail for the slots that follow; nothing is added to t any more.
+// It takes over what t's tokenizer remembers, and is otherwise one of NewTail.
+func (t *Tail) Next() *Tail {
+	next := &Tail{tokenizer: t.tokenizer, ids: map[string]uint32{}, starts: []uint64{0}, ownID: t.ownID}
+	t.tokenizer, t.ownID = nil, nil
+	return next
+}
+
 // Len returns how many slots have been added.
 func (t *Tail) Len() int { return len(t.lengths) }
 
 // Stats counts the live slots with terms.
 func (t *Tail) Stats() Stats { return t.live.stats }
 
+// Words are a text's terms in order, worked out ahead of the tail that they go into.
+// They do not change any more.
+type Words []Word
+
+// A Word is a term, behind gap words that are none.
+type Word struct {
+	term string
+	gap  int
+}
+
+// Analyse returns the words of a text.
+func Analyse(t *analysis.Tokenizer, text string) Words {
+	if text == "" {
+		return nil
+	}
+	words := make(Words, 0, len(text)/8)
+	t.Reset(text)
+	for next := 0; ; {
+		k, ok := t.Next()
+		if !ok {
+			return words
+		}
+		words = append(words, Word{k.Term, k.Position - next})
+		next = k.Position + 1
+	}
+}
+
 // Add gives the next slot to a title and a text. Neither needs to have words.
 func (t *Tail) Add(title, text string) {
+	t.AddWords(Analyse(t.tokenizer, title), Analyse(t.tokenizer, text))
+}
+
+// AddWords is Add with what Analyse has returned, by any tokenizer of the tail's
+// analyzer.
+func (t *Tail) AddWords(title, text Words) {
 	length := t.addTitle(title)
-	length += t.addWords(text, 1)
-	t.end(length)
+	t.end(length + t.addWords(text, 1))
 }
 
 // AddCopy gives the next slot to a title and the text of an earlier slot, which may
 // be dead but not purged. Slots that from does not have are empty.
 func (t *Tail) AddCopy(title string, from Part, local uint32) {
 	src := from.tokens(local).text()
-	length := t.addTitle(title)
+	length := t.addTitle(Analyse(t.tokenizer, title))
 	clear(t.ownID)
 	for {
 		tok, ok := src.next()
@@ -72,7 +112,7 @@ func (t *Tail) AddCopy(title string, from Part, local uint32) {
 				if !ok {
 					continue
 				}
-				id = t.id(term)
+				id = t.id(string(term))
 				t.ownID[tok] = id
 			}
 			t.addTerm(id, 1)
@@ -85,44 +125,34 @@ func (t *Tail) AddCopy(title string, from Part, local uint32) {
 }
 
 // addTitle adds a title's terms and the mark, and returns what they count.
-func (t *Tail) addTitle(title string) (length uint32) {
-	if title == "" {
+func (t *Tail) addTitle(title Words) (length uint32) {
+	if len(title) == 0 {
 		return 0
 	}
-	if length = t.addWords(title, TitleWeight); length == 0 {
-		return 0
-	}
+	length = t.addWords(title, TitleWeight)
 	t.words = append(t.words, tokenMark)
 	return length
 }
 
 // addWords adds a text's terms, each counting weight.
-func (t *Tail) addWords(text string, weight uint32) (length uint32) {
-	t.tokenizer.Reset(text)
-	next := 0
-	for {
-		k, ok := t.tokenizer.Next()
-		if !ok {
-			return length
+func (t *Tail) addWords(words Words, weight uint32) (length uint32) {
+	for _, w := range words {
+		if w.gap > 0 {
+			t.words = append(t.words, gapToken(w.gap))
 		}
-		if gap := k.Position - next; gap > 0 {
-			t.words = append(t.words, gapToken(gap))
-		}
-		next = k.Position + 1
-		t.addTerm(t.id(k.Term), weight)
-		length += weight
+		t.addTerm(t.id(w.term), weight)
 	}
+	return uint32(len(words)) * weight
 }
 
 // id returns the number of a term, a new one where it has none.
-func (t *Tail) id(term []byte) uint32 {
+func (t *Tail) id(term string) uint32 {
 	term = term[:min(len(term), maxTermBytes)]
-	id, ok := t.ids[string(term)]
+	id, ok := t.ids[term]
 	if !ok {
-		s := string(term)
 		id = uint32(len(t.terms))
-		t.ids[s] = id
-		t.terms = append(t.terms, s)
+		t.ids[term] = id
+		t.terms = append(t.terms, term)
 		t.heads = append(t.heads, 0)
 		t.df = append(t.df, 0)
 	}

@@ -63,7 +63,7 @@ type Library struct {
 	dim     int
 	extents []string // names of the files that hold the full extents of vectors
 	frozen  int      // full tails that are not built
-	work    func()   // called when there is something for Maintain to do
+	work    func()   // called when there is something for Build and Merge to do
 
 }
 
@@ -100,7 +100,7 @@ func (l *Library) Analyzer() *analysis.Analyzer { return l.analyzer }
 // Metric returns the metric of the library's vectors.
 func (l *Library) Metric() index.Metric { return l.cfg.Metric }
 
-// OnWork sets what is called when there is something for Maintain to do, and calls
+// OnWork sets what is called when there is something for Build and Merge to do, and calls
 // it. It is called under Lock, and must not wait.
 func (l *Library) OnWork(fn func()) {
 	l.Lock()
@@ -118,17 +118,25 @@ func (l *Library) Stamp() change.Stamp {
 
 // begin appends an empty tail.
 func (l *Library) begin() {
-	words := keyword.NewTail(l.analyzer)
-	p := &part{first: l.high, words: words, tail: &tail{where: map[uint64]uint32{}, words: words}}
+	p := &part{first: l.high}
+	var words *keyword.Tail
 	if n := len(l.parts); n > 0 {
-		p.last = l.parts[n-1].last
+		before := l.parts[n-1]
+		if p.last = before.last; before.tail != nil {
+			words = before.tail.words.Next() // which knows the stems that it has met
+		}
 	}
+	if words == nil {
+		words = keyword.NewTail(l.analyzer)
+	}
+	p.words, p.tail = words, &tail{where: map[uint64]uint32{}, words: words}
 	l.parts = append(l.parts[:len(l.parts):len(l.parts)], p)
 }
 
-// Apply takes one change to a document. The caller holds Lock; commit is the
-// commit that it belongs to.
-func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change.Stamp) error {
+// Apply takes one change to a document. The caller holds Lock; stamp is that of the
+// commit that the change belongs to, and words are those of the chunks that it adds,
+// where they have been worked out.
+func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change.Stamp, words *DocumentWords) error {
 	if uint64(l.high)+uint64(len(c.Added))+uint64(len(c.Touched)) > index.MaxSlots {
 		return fmt.Errorf("library number %d has used %d slots; its index has to be built anew", l.cfg.Num, l.high)
 	}
@@ -148,7 +156,7 @@ func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change
 		}
 	}
 	for i := range c.Added {
-		if err := l.add(c, &c.Added[i]); err != nil {
+		if err := l.add(c, i, words); err != nil {
 			return err
 		}
 	}
@@ -265,14 +273,19 @@ func (l *Library) buildOldest() {
 	}
 }
 
-func (l *Library) add(c *change.DocumentChange, ch *change.Chunk) error {
+func (l *Library) add(c *change.DocumentChange, i int, words *DocumentWords) error {
+	ch := &c.Added[i]
 	if len(ch.Vectors) > 0 {
 		if err := l.fix(ch.Vectors[0].Dim()); err != nil {
 			return err
 		}
 	}
 	slot, t := l.take(ch.Num, clone(c.ID), clone(ch.ID), slotMeta{cloneBytes(c.Metadata), cloneBytes(ch.Metadata)})
-	t.words.Add(c.Title, ch.Text)
+	if words != nil && i < len(words.texts) {
+		t.words.AddWords(words.title, words.texts[i])
+	} else {
+		t.words.Add(c.Title, ch.Text)
+	}
 	if len(ch.Vectors) > 0 {
 		l.vectors.Append(slot, ch.Vectors[0].Floats(make([]float32, 0, l.dim)))
 	}

@@ -59,41 +59,52 @@ func (l *Library) install(old []*part, made *part) bool {
 	return true
 }
 
-// Maintain does a piece of what is due: it builds a full tail, or merges segments.
-// It reports whether there may be more. Any goroutine may call it.
-func (l *Library) Maintain() (more bool, err error) {
+// Build builds the oldest full tail, and reports whether there was one. Any
+// goroutine may call it.
+func (l *Library) Build() (bool, error) {
 	l.RLock()
-	parts := l.parts
-	full := parts[:len(parts)-1]
-	var old []*part
-	var dead []uint64
-	for _, p := range full {
+	var old *part
+	for _, p := range l.parts[:len(l.parts)-1] {
 		if p.seg == nil {
-			old = []*part{p}
+			old = p
 			break
-		}
-	}
-	if old == nil {
-		if old = mergeable(full, l.cfg.TailSlots, l.dead); old != nil {
-			dead = append(dead, l.dead...)
 		}
 	}
 	l.RUnlock()
 	if old == nil {
 		return false, nil
 	}
-	var made *part
-	if old[0].seg == nil {
-		made, err = build(old[0])
-	} else {
-		made, err = merge(old, dead)
-	}
+	made, err := build(old)
 	if err != nil {
 		return false, err
 	}
 	l.Lock()
+	defer l.Unlock()
+	l.install([]*part{old}, made)
+	return true, nil
+}
+
+// Merge merges segments that are worth it, and reports whether there were any. It
+// may take a second for each 100,000 slots, and Build goes on beside it. Any
+// goroutine may call it.
+func (l *Library) Merge() (bool, error) {
+	l.RLock()
+	var dead []uint64
+	old := mergeable(l.parts[:len(l.parts)-1], l.cfg.TailSlots, l.dead)
+	if old != nil {
+		dead = append(dead, l.dead...)
+	}
+	l.RUnlock()
+	if old == nil {
+		return false, nil
+	}
+	made, err := merge(old, dead)
+	if err != nil {
+		return false, err
+	}
+	l.Lock()
+	defer l.Unlock()
 	l.install(old, made)
-	l.Unlock()
 	return true, nil
 }
 
@@ -124,6 +135,10 @@ func mergeable(parts []*part, unit int, dead []uint64) []*part {
 		any = false
 		from := 0
 		for i, p := range parts {
+			if p.seg == nil {
+				from = i + 1 // not built yet
+				continue
+			}
 			if uint64(p.len()) > size {
 				any, from = true, i+1
 				continue
@@ -134,6 +149,9 @@ func mergeable(parts []*part, unit int, dead []uint64) []*part {
 		}
 	}
 	for i, p := range parts {
+		if p.seg == nil {
+			continue
+		}
 		if n := countDead(dead, p.first, p.len()); n > p.purged && n-p.purged > p.len()/2 {
 			return parts[i : i+1]
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 
 	"github.com/arrwdb/arrwdb/index/attr"
 	"github.com/arrwdb/arrwdb/index/keyword"
@@ -146,5 +147,6 @@ func mergeSegments(segs []*segment, purged func(seg int, local uint32) bool) ([]
 	if err != nil {
 		return nil, err
 	}
+	runtime.KeepAlive(segs) // and so the mappings that they are in
 	return encodeSegment(n, [sections][]byte{nums, offs, blob, w, a}), nil
 }
