@@ -58,6 +58,8 @@ type Env struct {
 	ServeArgs []string
 	Program   string // whose serve is measured; default this one
 
+	// echo starts an Echo. Default: a process of its own.
+	echo      func() (addr string, stop func(), err error)
 	probeFor  time.Duration // how long the raw probe takes
 	codeBytes int           // of the vectors' codes that are scanned
 	textCount int           // of the texts that are indexed and searched, at most
@@ -91,6 +93,9 @@ func (e *Env) setDefaults() {
 	}
 	if e.probeFor <= 0 {
 		e.probeFor = 300 * time.Millisecond
+	}
+	if e.echo == nil {
+		e.echo = e.startEcho
 	}
 	if e.codeBytes <= 0 {
 		e.codeBytes = 256 << 20

@@ -12,7 +12,12 @@ import (
 	"github.com/arrwdb/arrwdb/index/flat"
 )
 
-const searchK = 10
+const (
+	searchK = 10
+	// boundBytes are the three float32 that an index keeps with each code, and reads
+	// with it (see index/flat).
+	boundBytes = 12
+)
 
 // flat scans an index of random vectors.
 func (w searchWorkload) flat(ctx context.Context, e *Env, r *Report) error {
@@ -79,10 +84,13 @@ func newScanned(ctx context.Context, seed uint64, dim, n, workers int) (*scanned
 		randomVector(v, seed, uint64(slot))
 		x.Append(uint32(slot), v)
 	}
-	s.mem = newMemory(n * dim)
+	s.mem = newMemory(int(s.bytes()))
 	runtime.GC() // not in the middle of a search
 	return s, nil
 }
+
+// bytes is what a search reads of the index.
+func (s *scanned) bytes() int64 { return int64(s.n) * int64(s.dim+boundBytes) }
 
 // free lets the memory go before the next case makes its own.
 func (s *scanned) free() {
@@ -116,7 +124,7 @@ func (s *scanned) readRows(slots []uint32, dst []float32) error {
 func (s *scanned) measure(ctx context.Context, d time.Duration) (rep, error) {
 	scope := &index.Scope{High: uint32(s.n), Alive: func(uint32) bool { return true }, Before: func(a, b uint32) bool { return a < b }}
 	q := make([]float32, s.dim)
-	bytes := int64(s.n) * int64(s.dim)
+	bytes := s.bytes()
 	var searches, reads []float64
 	rows := s.rows
 	for start := time.Now(); len(searches) < 3 || time.Since(start) < d; {

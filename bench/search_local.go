@@ -26,8 +26,7 @@ func (e *Env) newLocal(ctx context.Context, d *docs, n int) (*local, error) {
 	}
 	s := &local{dir: dir}
 	e.Logger.Info("bench: writing documents", "docs", n)
-	s.db, err = engine.Open(filepath.Join(dir, "data"), engine.Options{Create: true, Logger: e.Logger})
-	if err == nil {
+	if err = s.open(e); err == nil {
 		err = load(ctx, s.db, d, n)
 	}
 	if err == nil {
@@ -37,6 +36,26 @@ func (e *Env) newLocal(ctx context.Context, d *docs, n int) (*local, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+func (s *local) open(e *Env) (err error) {
+	s.db, err = engine.Open(s.data(), engine.Options{Create: true, Logger: e.Logger})
+	return err
+}
+
+func (s *local) data() string { return filepath.Join(s.dir, "data") }
+
+// copyTo copies the data, which are the same on both sides then: also what is in
+// files and what is in memory.
+func (s *local) copyTo(e *Env, data string) error {
+	if err := s.db.Close(); err != nil {
+		return err
+	}
+	s.db = nil
+	if err := os.CopyFS(data, os.DirFS(s.data())); err != nil {
+		return err
+	}
+	return s.open(e)
 }
 
 func (s *local) close() error {

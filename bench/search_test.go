@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,20 @@ import (
 func TestSearchWorkload(t *testing.T) {
 	e := quick(t, "dim=128/workers|^(keyword|indexing|ingest|http)/")
 	e.codeBytes, e.textCount = 1<<20, 400
+	e.echo = func() (string, func(), error) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", nil, err
+		}
+		done := make(chan error)
+		go func() { done <- Echo(ln) }()
+		return ln.Addr().String(), func() {
+			ln.Close()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}, nil
+	}
 	got := cases(t, "search", e)
 	want := map[string]int{"flat": 2, "keyword": 4, "indexing": 1, "ingest": 2, "http": 2}
 	for _, c := range got {

@@ -2,7 +2,10 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"regexp"
 
 	"github.com/spf13/cobra"
@@ -43,6 +46,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.StringVar(&e.Program, "program", "", "measure the serve of this program (default this one)")
 	f.StringArrayVar(&e.ServeArgs, "serve-arg", nil, "further argument of serve; may be repeated")
 	f.BoolVarP(&verbose, "verbose", "v", false, "say more on standard error")
+	c.AddCommand(a.echoCommand())
 	for _, w := range bench.Workloads() {
 		c.AddCommand(&cobra.Command{
 			Use:   w.Name(),
@@ -77,4 +81,27 @@ func (a *app) benchCommand() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// echoCommand is for the benchmarks themselves: a process beside which a server is
+// measured. It ends with its standard input.
+func (a *app) echoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "echo",
+		Short:  "Answer with as many bytes as are asked for, after as much work",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out, ln.Addr())
+			go func() {
+				_, _ = io.Copy(io.Discard, a.in)
+				ln.Close()
+			}()
+			return bench.Echo(ln)
+		},
+	}
 }

@@ -9,7 +9,7 @@ import (
 func TestBench(t *testing.T) {
 	t.Setenv(beProgram, "1")
 	dir := t.TempDir()
-	for workload, only := range map[string]string{"wal": "writers=8/", "ingest": "stream/ack=batch|put/conns=1$", "feed": "sse"} {
+	for workload, only := range map[string]string{"wal": "writers=8/", "ingest": "stream/ack=batch|put/conns=1$", "feed": "sse", "search": "^http/mode=vector"} {
 		var v struct {
 			Workload string
 			Cases    []struct {
