@@ -23,9 +23,9 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure the log, ingest, the feed, searches and their quality",
 		Long: "Each workload runs in a directory of its own below --dir, which is removed afterwards;\n" +
-			"ingest and feed start a server of their own there. The raw sync time of the same\n" +
+			"ingest, feed and search start a server of their own there. The raw sync time of the same\n" +
 			"directory is measured in alternation with the repetitions and printed beside them.\n" +
-			"relevance needs no device: it judges the answers of searches, on data that apt fetches.",
+			"relevance needs no device: it judges the answers of searches, on data that apt fetches, as for search --texts debian.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return usagef("bench wal, bench ingest, bench feed, bench search or bench relevance")
