@@ -22,7 +22,7 @@ type Workload interface {
 
 // Workloads returns all of them.
 func Workloads() []Workload {
-	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}, searchWorkload{}, relevanceWorkload{}}
+	return []Workload{walWorkload{}, ingestWorkload{}, feedWorkload{}, searchWorkload{}, recoverWorkload{}, relevanceWorkload{}}
 }
 
 // Find returns the workload of that name.
