@@ -59,6 +59,7 @@ func (recoverWorkload) kill(ctx context.Context, e *Env, name string) (Case, err
 		{Name: "upload until then", Unit: "docs/s"},
 		{Name: "replayed", Unit: "records"},
 		{Name: "replaying", Unit: "s"},
+		{Name: "loading", Unit: "s"},
 		{Name: "replay rate", Unit: "records/s"},
 	}
 	return e.alternate(ctx, name, streamProbe, max(e.Reps/2, 1), metrics, nil, func(Sync) (rep, error) {
@@ -108,8 +109,8 @@ func (recoverWorkload) kill(ctx context.Context, e *Env, name string) (Case, err
 
 func withReplay(figures rep, r engine.Recovery) rep {
 	figures["replayed"] = float64(r.Records)
-	figures["replaying"] = r.TookMS / 1000
-	figures["replay rate"] = float64(r.Records) / (r.TookMS / 1000)
+	figures["replaying"], figures["loading"] = r.ReplayMS/1000, (r.TookMS-r.ReplayMS)/1000
+	figures["replay rate"] = float64(r.Records) / max(r.ReplayMS/1000, 1e-3)
 	return figures
 }
 

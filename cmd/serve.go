@@ -25,6 +25,7 @@ import (
 type serveFlags struct {
 	data, listen    string
 	segmentSize     int64
+	recoveryTarget  time.Duration
 	maxLine         int
 	maxBody         int64
 	receiptSpool    int64
@@ -52,6 +53,7 @@ func (a *app) serveCommand() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.data, "data", defaultData, "data directory; made where there is none")
 	fl.StringVar(&f.listen, "listen", defaultListen, "address to listen on; port 0 takes a free one")
+	fl.DurationVar(&f.recoveryTarget, "recovery-target", engine.DefaultRecoveryTarget, "how long a restart may replay the log, by estimate: more makes a checkpoint due")
 	fl.Int64Var(&f.segmentSize, "log-segment-size", 64<<20, "bytes of a segment of the change log")
 	fl.IntVar(&f.maxLine, "max-line-bytes", httpd.DefaultMaxLineBytes, "longest line of an NDJSON upload")
 	fl.Int64Var(&f.maxBody, "max-body-bytes", httpd.DefaultMaxBodyBytes, "largest body of a request that is not a stream")
@@ -78,7 +80,7 @@ func (f *serveFlags) check() error {
 	}{
 		{"log-segment-size", f.segmentSize}, {"max-line-bytes", int64(f.maxLine)}, {"max-body-bytes", f.maxBody}, {"receipt-spool", f.receiptSpool},
 		{"max-streams", int64(f.maxStreams)}, {"max-uploads", int64(f.maxUploads)}, {"max-conns", int64(f.maxConns)}, {"cache-bytes", f.cacheBytes},
-		{"shutdown-timeout", int64(f.shutdownTimeout)},
+		{"shutdown-timeout", int64(f.shutdownTimeout)}, {"recovery-target", int64(f.recoveryTarget)},
 	} {
 		if l.n < 1 {
 			return usagef("--%s must be above 0", l.flag)
@@ -116,10 +118,10 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	go func() { served <- s.Serve(ln) }()
 	service := openai.NewClient(openai.ClientOptions{AllowedHosts: f.embeddingHosts, AllowPrivate: f.embeddingLocal})
 	defer service.Close()
-	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, Logger: logger, CacheBytes: f.cacheBytes,
+	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, RecoveryTarget: f.recoveryTarget, Logger: logger, CacheBytes: f.cacheBytes,
 		Progress: func(p engine.RecoveryProgress) {
-			s.SetProgress(p.Commit, p.Target)
-			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records)
+			s.SetProgress(p)
+			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records, "per_second", int(p.Rate()), "left", p.Left().Round(10*time.Millisecond))
 		}})
 	if err != nil || db == nil {
 		return err

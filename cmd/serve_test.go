@@ -83,7 +83,7 @@ func TestServeEndsWithStdin(t *testing.T) {
 }
 
 func TestServeRefusesLimitsThatAllowNothing(t *testing.T) {
-	for _, flag := range []string{"--max-uploads", "--max-conns", "--max-streams", "--max-line-bytes", "--receipt-spool", "--log-segment-size"} {
+	for _, flag := range []string{"--max-uploads", "--max-conns", "--max-streams", "--max-line-bytes", "--receipt-spool", "--log-segment-size", "--recovery-target"} {
 		r := do(t, "", "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", flag, "0")
 		if r.code != exitUsage || !strings.Contains(r.err, flag) {
 			t.Errorf("%s 0: exit %d, want 2\n%s", flag, r.code, r.err)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/search"
 )
@@ -31,6 +33,8 @@ func (db *DB) analyse(p *Pending) {
 	p.ahead = a
 	go func() {
 		defer close(a.done)
+		start := time.Now()
+		defer func() { db.check.cost.analysing.Add(int64(time.Since(start))) }()
 		for i := range p.group.Ops {
 			op := &p.group.Ops[i]
 			if lib := db.library(op.Library); lib != nil && op.Kind == OpPut && op.prep.err == nil {

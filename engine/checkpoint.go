@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -16,6 +17,21 @@ type checkpointer struct {
 	bytes  int64 // of log written when the last one was made
 	count  uint64
 	took   time.Duration
+	ended  time.Time
+
+	cost replayCost
+}
+
+// A replayCost estimates how long a restart would replay: as long as the commits
+// since the last checkpoint have taken, which a replay applies by the same code. It
+// analyses their texts beside that, as live writes do.
+type replayCost struct {
+	applying  atomic.Int64 // ns, of commits since the last checkpoint
+	analysing atomic.Int64 // ns, on some other processor
+}
+
+func (c *replayCost) estimate() time.Duration {
+	return time.Duration(max(c.applying.Load(), c.analysing.Load()/replayHelpers()))
 }
 
 // Checkpoint makes every view durable as of a commit at or past the one that is
@@ -39,6 +55,7 @@ func (db *DB) Checkpoint() error {
 		return err
 	}
 	indexes := db.searchView.cut()
+	applying, analysing := c.cost.applying.Load(), c.cost.analysing.Load()
 	db.applyMu.Unlock()
 	if err := cut.Commit(); err != nil {
 		return err
@@ -52,20 +69,34 @@ func (db *DB) Checkpoint() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at, c.bytes, c.took = stamp, bytes, time.Since(start)
+	c.at, c.bytes, c.took, c.ended = stamp, bytes, time.Since(start), time.Now()
 	c.count++
+	c.cost.applying.Add(-applying)
+	c.cost.analysing.Add(-analysing)
 	return nil
+}
+
+// due reports whether a restart would replay for too long. A checkpoint may take half
+// of the time at most: where a device is so slow that it would take more, restarts
+// are.
+func (db *DB) checkpointDue() bool {
+	c := &db.check
+	c.mu.Lock()
+	bytes, took, ended := c.bytes, c.took, c.ended
+	c.mu.Unlock()
+	return db.log.Stats().BytesWritten-bytes >= db.opts.CheckpointBytes ||
+		c.cost.estimate() >= db.opts.RecoveryTarget && time.Since(ended) >= took
 }
 
 func (db *DB) startCheckpoints() {
 	if db.opts.CheckpointInterval < 0 {
 		return
 	}
-	const tick = 250 * time.Millisecond
 	db.check.bytes = db.log.Stats().BytesWritten
 	db.check.at = db.rows.Durable()
+	db.check.cost.applying.Store(int64(db.recovery.ReplayMS*1e6))
 	db.tasks.Go(func() {
-		t := time.NewTicker(min(tick, db.opts.CheckpointInterval))
+		t := time.NewTicker(min(checkpointTick, db.opts.CheckpointInterval, db.opts.RecoveryTarget/4+1))
 		defer t.Stop()
 		last := time.Now()
 		for {
@@ -74,21 +105,23 @@ func (db *DB) startCheckpoints() {
 				return
 			case <-t.C:
 			}
-			db.check.mu.Lock()
-			at, bytes := db.check.at, db.check.bytes
-			db.check.mu.Unlock()
-			due := db.log.Stats().BytesWritten-bytes >= db.opts.CheckpointBytes
+			due := db.checkpointDue()
 			if time.Since(last) >= db.opts.CheckpointInterval {
-				due = due || at.Less(db.visible.Load().Stamp)
+				db.check.mu.Lock()
+				due = due || db.check.at.Less(db.visible.Load().Stamp)
+				db.check.mu.Unlock()
 				last = time.Now()
 			}
 			if !due || db.Err() != nil {
 				continue
 			}
-			last = time.Now()
 			if err := db.Checkpoint(); err != nil {
 				db.opts.Logger.Error("checkpoint failed; the log keeps what it would have made durable", "err", err)
 			}
+			last = time.Now()
 		}
 	})
 }
+
+// checkpointTick is how often is looked whether a checkpoint is due, at least.
+const checkpointTick = 250 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -220,6 +221,8 @@ func (db *DB) applyCommit(recs []change.Record, end wal.End) error {
 	if db.failed.Load() != nil {
 		return *db.failed.Load()
 	}
+	start := time.Now()
+	defer func() { db.check.cost.applying.Add(int64(time.Since(start))) }()
 	c := &db.applying
 	c.stamp, c.chain, c.time, c.records = end.Stamp, end.Chain, end.Time, recs
 	if err := decodeCommit(c); err != nil {

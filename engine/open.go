@@ -327,68 +327,6 @@ func (db *DB) openRows() error {
 	return nil
 }
 
-// replay brings every view up to the end of the log, through the code that
-// applies live writes.
-func (db *DB) replay() error {
-	end := db.log.Durable()
-	views := db.views()
-	low := end.Stamp
-	for _, v := range views {
-		if v.stamp().Less(low) {
-			low = v.stamp()
-		}
-	}
-	start := time.Now()
-	if low.Commit < end.Commit {
-		r, err := db.log.NewReader(wal.ReaderStart{Commit: low.Commit + 1})
-		if err != nil {
-			return &DamageError{Where: db.opts.FS.PathJoin(db.dir, logDir), Err: fmt.Errorf("a view stands at commit %d and the log cannot be read from there: %w", low.Commit, err)}
-		}
-		for next := low.Commit + 1; next <= end.Commit; next++ {
-			f, err := r.Next(end.Commit)
-			if err != nil {
-				return errors.Join(fmt.Errorf("replaying commit %d: %w", next, err), r.Close())
-			}
-			chain := f.Chain
-			if f.LastSeq < f.FirstSeq { // no change: the check of its seq is that of a frame before
-				if chain = db.applying.chain; next == low.Commit+1 {
-					chain, err = db.log.ChainAt(f.LastSeq)
-				}
-			}
-			if err == nil {
-				err = db.replayFrame(f, chain)
-			}
-			if err != nil {
-				return errors.Join(err, r.Close())
-			}
-			db.recovery.Commits++
-			db.recovery.Records += uint64(len(f.Records))
-			if db.opts.Progress != nil && db.recovery.Commits%256 == 0 {
-				db.opts.Progress(RecoveryProgress{Commit: next, Target: end.Commit, Records: db.recovery.Records, Elapsed: time.Since(start)})
-			}
-		}
-		if err := r.Close(); err != nil {
-			return err
-		}
-	}
-	for _, v := range views {
-		if v.stamp().Commit != end.Commit {
-			return &DamageError{Where: db.dir, Err: fmt.Errorf("%s stand at %s, the log ends at %s", v.name(), v.stamp(), end.Stamp)}
-		}
-	}
-	db.visible.Store(&visibleState{Stamp: end.Stamp, chain: end.Chain})
-	return nil
-}
-
-func (db *DB) replayFrame(f *wal.Frame, chain uint32) error {
-	c := &db.applying
-	c.stamp, c.chain, c.time, c.records = change.Stamp{Seq: f.LastSeq, Commit: f.Commit}, chain, f.Time, f.Records
-	if err := decodeCommit(c); err != nil {
-		return err
-	}
-	return db.applyViews(c)
-}
-
 func (db *DB) startSequencer() {
 	s := &sequencer{db: db, nextSeq: db.visible.Load().Seq + 1, nextLib: 1,
 		// The log keeps milliseconds, records hold microseconds: time never falls.

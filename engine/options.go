@@ -16,6 +16,7 @@ const (
 	DefaultMemTableBytes      = 24 << 20
 	DefaultCheckpointBytes    = 256 << 20
 	DefaultCheckpointInterval = 60 * time.Second
+	DefaultRecoveryTarget     = time.Second
 )
 
 // Options configures Open. The zero value of a field means its default.
@@ -43,10 +44,11 @@ type Options struct {
 	// TailSlots is how many slots a part of a search index gathers before it is
 	// built. Default: index/search's own; only tests set it.
 	TailSlots int
-	// CheckpointBytes of log since the last checkpoint make one due; so does
-	// CheckpointInterval with any commit since. Default 256 MiB and 60 s; a
-	// negative interval turns both off, so that only Checkpoint and Close make
-	// one.
+	// RecoveryTarget is how long a restart may replay, by estimate: more makes a
+	// checkpoint due. So do CheckpointBytes of log since the last one, and
+	// CheckpointInterval with any commit since. Default 1 s, 256 MiB and 60 s; a
+	// negative interval turns all off, so that only Checkpoint and Close make one.
+	RecoveryTarget     time.Duration
 	CheckpointBytes    int64
 	CheckpointInterval time.Duration
 	// MarkDelay is how long after the last commit the log commits to what is
@@ -63,15 +65,27 @@ type Options struct {
 
 // RecoveryProgress says how far the replay at start has gone.
 type RecoveryProgress struct {
-	Commit, Target uint64 // commits replayed up to, and to go to
-	Records        uint64 // replayed so far
-	Elapsed        time.Duration
+	From, Commit, Target uint64 // commits: where it began, has come to, and goes to
+	Records              uint64 // replayed so far
+	Elapsed              time.Duration
+}
+
+// Rate returns how many records were replayed a second, so far.
+func (p RecoveryProgress) Rate() float64 { return float64(p.Records) / p.Elapsed.Seconds() }
+
+// Left estimates how long the rest takes.
+func (p RecoveryProgress) Left() time.Duration {
+	if p.Commit == p.From {
+		return 0
+	}
+	return time.Duration(float64(p.Elapsed) * float64(p.Target-p.Commit) / float64(p.Commit-p.From))
 }
 
 // Recovery says what the last start found and did.
 type Recovery struct {
 	Took     time.Duration `json:"-"`
 	TookMS   float64       `json:"took_ms"`
+	ReplayMS float64       `json:"replay_ms"` // of it
 	Commits  uint64        `json:"commits_replayed"`
 	Records  uint64        `json:"records_replayed"`
 	Clean    bool          `json:"clean"`
@@ -87,6 +101,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = DefaultMemTableBytes
+	}
+	if o.RecoveryTarget == 0 {
+		o.RecoveryTarget = DefaultRecoveryTarget
 	}
 	if o.CheckpointBytes == 0 {
 		o.CheckpointBytes = DefaultCheckpointBytes

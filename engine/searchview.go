@@ -247,6 +247,7 @@ func (v *searchView) loadEntry(e *search.Entry) (*search.Library, error) {
 // finishSearch builds what has no structures after the replay, one library after
 // the other, in the background.
 func (db *DB) finishSearch() {
+	db.searchView.upkeep.merge(db)
 	var todo []*searched
 	for _, s := range db.searchView.libs {
 		if s.lib.Load() == nil {
@@ -318,10 +319,15 @@ func (v *searchView) save(c *searchCut) error {
 // own: tails that wait for a long merge would make searches slower.
 type upkeep struct{ building, merging workQueue }
 
+// start begins to build; what there is to merge waits for merge, as a replay has
+// better use for the processors.
 func (u *upkeep) start(db *DB) {
+	u.building.init()
+	u.merging.init()
 	u.building.start(db, (*search.Library).Build, func(l *search.Library) { u.merging.add(l) })
-	u.merging.start(db, (*search.Library).Merge, nil)
 }
+
+func (u *upkeep) merge(db *DB) { u.merging.start(db, (*search.Library).Merge, nil) }
 
 // add makes a library's calls for work heard.
 func (u *upkeep) add(l *search.Library) { l.OnWork(func() { u.building.add(l) }) }
@@ -333,10 +339,11 @@ type workQueue struct {
 	wake chan struct{}
 }
 
+func (q *workQueue) init() { q.due, q.wake = map[*search.Library]bool{}, make(chan struct{}, 1) }
+
 // start works off the queue until the database closes: work is done again while it
 // reports that there was some, then comes after.
 func (q *workQueue) start(db *DB, work func(*search.Library) (bool, error), after func(*search.Library)) {
-	q.due, q.wake = map[*search.Library]bool{}, make(chan struct{}, 1)
 	db.tasks.Go(func() {
 		for {
 			select {

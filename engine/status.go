@@ -82,6 +82,8 @@ type CheckStatus struct {
 	Seq           uint64  `json:"seq"`
 	TookMS        float64 `json:"took_ms"`
 	LogBytesSince int64   `json:"log_bytes_since"`
+	// ReplayMS estimates how long a restart would replay now.
+	ReplayMS float64 `json:"replay_estimate_ms"`
 }
 
 // Status returns a picture of the database.
@@ -107,7 +109,7 @@ func (db *DB) Status() Status {
 	s.Search = db.searchStatus()
 	db.check.mu.Lock()
 	s.Checkpoint = CheckStatus{Count: db.check.count, Seq: db.check.at.Seq, TookMS: float64(db.check.took.Microseconds()) / 1000,
-		LogBytesSince: s.Log.BytesWritten - db.check.bytes}
+		LogBytesSince: s.Log.BytesWritten - db.check.bytes, ReplayMS: float64(db.check.cost.estimate().Microseconds()) / 1000}
 	db.check.mu.Unlock()
 	db.libs.Range(func(any, any) bool { s.Libraries++; return true })
 	return s

@@ -118,6 +118,7 @@ var gauges = []gauge{
 	newGauge("log_sync_seconds_total", "Time spent in syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return st.Log.SyncSeconds }),
 	newGauge("log_syncs_total", "Syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Syncs) }),
 	newGauge("checkpoint_seq", "Seq that a restart need not replay.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Checkpoint.Seq) }),
+	newGauge("replay_estimate_seconds", "How long a restart would replay the log now, by estimate.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return st.Checkpoint.ReplayMS / 1000 }),
 	newGauge("store_bytes", "Bytes of the store on disk.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Store.DiskBytes) }),
 	newGauge("search_slots", "Versions of chunks in the search indexes, dead ones too.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Slots) }),
 	newGauge("search_unbuilt_parts", "Parts of search indexes that wait to be built; searches scan them.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Unbuilt) }),

@@ -3,6 +3,7 @@ package httpd
 import (
 	_ "embed"
 	"errors"
+	"math"
 	"net/http"
 	"os"
 	"runtime"
@@ -39,9 +40,11 @@ func (c *call) readyz() error {
 		c.ctx.Response.Header.Set("Retry-After", "2")
 		return c.json(http.StatusServiceUnavailable, map[string]any{"status": "shutting_down"})
 	case r == nil:
-		body := map[string]any{"status": "recovering", "done": 0, "total": 0}
+		body := map[string]any{"status": "recovering", "done": 0, "total": 0, "records": 0, "records_per_second": 0, "eta_s": 0}
 		if p := c.s.progress.Load(); p != nil {
-			body["done"], body["total"] = p[0], p[1]
+			body["done"], body["total"] = p.Commit-p.From, p.Target-p.From
+			body["records"], body["records_per_second"] = p.Records, math.Round(p.Rate())
+			body["eta_s"] = math.Ceil(p.Left().Seconds()*10) / 10
 		}
 		c.ctx.Response.Header.Set("Retry-After", "1")
 		return c.json(http.StatusServiceUnavailable, body)

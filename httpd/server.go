@@ -66,7 +66,7 @@ type Server struct {
 	http  *fasthttp.Server
 	ready atomic.Pointer[serving]
 
-	progress atomic.Pointer[[2]uint64]
+	progress atomic.Pointer[engine.RecoveryProgress]
 	started  time.Time
 
 	stopping atomic.Bool
@@ -137,7 +137,7 @@ func New(o Options) *Server {
 }
 
 // SetProgress tells /readyz how far recovery has gone.
-func (s *Server) SetProgress(done, total uint64) { s.progress.Store(&[2]uint64{done, total}) }
+func (s *Server) SetProgress(p engine.RecoveryProgress) { s.progress.Store(&p) }
 
 // SetDB makes the server ready.
 func (s *Server) SetDB(db *engine.DB) {

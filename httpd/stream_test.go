@@ -17,6 +17,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/arrwdb/arrwdb/engine"
 	"github.com/arrwdb/arrwdb/httpd"
 )
 
@@ -203,10 +204,10 @@ func TestBeforeTheDatabase(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	w := &world{t: t, s: s, addr: ln.Addr().String(), done: done}
-	s.SetProgress(3, 10)
+	s.SetProgress(engine.RecoveryProgress{From: 7, Commit: 10, Target: 17, Records: 600, Elapsed: 2 * time.Second})
 	w.do("GET", "/livez", nil).is(200)
 	r := w.do("GET", "/readyz", nil).is(503)
-	if m := r.obj(); m["status"] != "recovering" || m["done"] != 3.0 || m["total"] != 10.0 || r.header.Get("Retry-After") == "" {
+	if m := r.obj(); m["status"] != "recovering" || m["done"] != 3.0 || m["total"] != 10.0 || m["records"] != 600.0 || m["records_per_second"] != 300.0 || m["eta_s"] != 4.7 || r.header.Get("Retry-After") == "" {
 		t.Errorf("%v %v", m, r.header)
 	}
 	for _, path := range []string{"/v1/libraries", "/v1/status", "/metrics", "/v1/events/stream"} {
