@@ -2,10 +2,12 @@ package engine_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/engine"
@@ -193,4 +196,65 @@ func TestRebuildBesideWrites(t *testing.T) {
 	time.AfterFunc(time.Second, func() { stop.Store(true) })
 	wg.Wait()
 	checkSearch(t, db, rand.New(rand.NewPCG(5, 5)))
+}
+
+// TestCheckpointWhileBuilding makes a checkpoint while a library's index is being
+// built, and crashes when the store is ahead of it: the next start meets changes of a
+// library of which nothing was saved.
+func TestCheckpointWhileBuilding(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	o := small(mem)
+	db := open(t, o)
+	makeLibrary(t, db, "lib")
+	for i := range 50 {
+		commit(t, db, put(t, fmt.Sprint("old-", i), engine.Upsert))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.Remove("db/search/MANIFEST"); err != nil {
+		t.Fatal(err)
+	}
+	building, built := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var full atomic.Bool
+	again := o
+	again.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasPrefix(op.Path, "db/vectors/") && bytes.Contains(debug.Stack(), []byte("rebuildSearch")) {
+			once.Do(func() { close(building) })
+			<-built
+		}
+		if full.Load() && op.Kind == errorfs.OpCreate && strings.HasPrefix(op.Path, "db/search/") {
+			return errors.New("injected")
+		}
+		return nil
+	}))
+	db, err := engine.Open("db", again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-building
+	if err := db.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, db, put(t, "new", engine.Upsert))
+	full.Store(true)
+	if err := db.Checkpoint(); err == nil {
+		t.Fatal("a checkpoint that could not save the indexes is no fault")
+	}
+	o.FS = mem.CrashClone(vfs.CrashCloneCfg{})
+	full.Store(false)
+	close(built)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, o)
+	r, err := db.Search(ctx, "lib", &engine.SearchRequest{Mode: engine.KeywordSearch, Query: "hello", K: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Len() != 51 {
+		t.Errorf("%d hits, want 51", r.Len())
+	}
 }

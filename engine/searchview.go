@@ -197,7 +197,11 @@ func (db *DB) openSearch() error {
 		return nil
 	}
 	for i := range m.Libraries {
-		v.load(&m.Libraries[i])
+		if e := &m.Libraries[i]; e.Building {
+			v.missing(e.Num)
+		} else {
+			v.load(e)
+		}
 	}
 	for num := range db.view.libs {
 		if v.libs[num] == nil && !v.at.Less(db.view.at.Stamp) {
@@ -270,9 +274,10 @@ type searchCut struct {
 }
 
 type cutLibrary struct {
-	s   *searched
-	cut *search.Cut // nil where nothing has changed since the last checkpoint
-	at  change.Stamp
+	s     *searched
+	cut   *search.Cut // nil where there is nothing to save
+	at    change.Stamp
+	entry search.Entry // set by save where there is a cut
 }
 
 // cut is called under applyMu.
@@ -281,11 +286,13 @@ func (v *searchView) cut() *searchCut {
 	for _, s := range v.libs {
 		lib := s.lib.Load()
 		if lib == nil {
+			// It is named all the same: the next start meets its changes in the log.
+			c.libs = append(c.libs, cutLibrary{s: s, entry: search.Entry{Num: s.num, Building: true}})
 			continue
 		}
 		at := lib.Stamp()
 		if s.saved.Commit > 0 && !s.saved.Less(at) {
-			c.libs = append(c.libs, cutLibrary{s: s, at: s.saved})
+			c.libs = append(c.libs, cutLibrary{s: s, at: s.saved, entry: s.entry})
 			continue
 		}
 		c.libs = append(c.libs, cutLibrary{s: s, cut: lib.Cut(v.dir), at: v.at})
@@ -296,21 +303,21 @@ func (v *searchView) cut() *searchCut {
 // save writes what was cut.
 func (v *searchView) save(c *searchCut) error {
 	m := &search.Manifest{Seq: c.stamp.Seq, Commit: c.stamp.Commit}
-	for _, l := range c.libs {
+	for i := range c.libs {
+		l := &c.libs[i]
 		if l.cut != nil {
-			e, err := l.cut.Save()
-			if err != nil {
+			var err error
+			if l.entry, err = l.cut.Save(); err != nil {
 				return fmt.Errorf("saving the search index of library %q: %w", v.db.LibraryName(l.s.num), err)
 			}
-			l.s.entry = e
 		}
-		m.Libraries = append(m.Libraries, l.s.entry)
+		m.Libraries = append(m.Libraries, l.entry)
 	}
 	if err := v.dir.Commit(m); err != nil {
 		return fmt.Errorf("saving the search indexes: %w", err)
 	}
 	for _, l := range c.libs {
-		l.s.saved = l.at
+		l.s.entry, l.s.saved = l.entry, l.at
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ type Entry struct {
 	Slots    uint32   `json:"slots"`
 	Dead     []byte   `json:"dead"` // a bit a slot
 	Dim      int      `json:"dim"`
+	// Building says that there was nothing to be saved: the structures were being
+	// built, and are to be built anew.
+	Building bool `json:"building,omitempty"`
 }
 
 // OpenDir opens the directory, and makes it. A manifest that is damaged is an
