@@ -94,7 +94,7 @@ func (db *DB) startCheckpoints() {
 	}
 	db.check.bytes = db.log.Stats().BytesWritten
 	db.check.at = db.rows.Durable()
-	db.check.cost.applying.Store(int64(db.recovery.ReplayMS*1e6))
+	db.check.cost.applying.Store(int64(db.recovery.ReplayMS * 1e6))
 	db.tasks.Go(func() {
 		t := time.NewTicker(min(checkpointTick, db.opts.CheckpointInterval, db.opts.RecoveryTarget/4+1))
 		defer t.Stop()

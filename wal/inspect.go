@@ -72,8 +72,8 @@ func Inspect(fsys vfs.FS, dir string, each func(*FrameInfo) error) (*Inspection,
 	if fsys == nil {
 		fsys = vfs.Default
 	}
-	id, floor, lineage, lerr := readLineage(fsys, dir)
-	ins.ID, ins.Lineage = id, lineage
+	lin, lerr := readLineage(fsys, dir)
+	ins.ID, ins.Lineage = lin.id, lin.epochs
 	segs, _, err := listSegments(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ins, nil
@@ -91,7 +91,10 @@ func Inspect(fsys vfs.FS, dir string, each func(*FrameInfo) error) (*Inspection,
 	if err := problem(lerr); err != nil {
 		return nil, err
 	}
-	l := &Log{o: Options{FS: fsys, Dir: dir}, id: id, floor: floor, lineage: lineage}
+	l := &Log{o: Options{FS: fsys, Dir: dir}, lineage: lin}
+	if lerr == nil {
+		_, segs = l.belowFloor(segs)
+	}
 	for i := range segs {
 		if lerr == nil {
 			if err := problem(l.checkHeader(segs, i)); err != nil {
@@ -117,7 +120,7 @@ func (ins *Inspection) segment(l *Log, segs []*segment, i int, each func(*FrameI
 	info := SegmentInfo{Name: seg.name, ID: fmt.Sprintf("%016x", seg.id), Epoch: seg.epoch, FirstSeq: seg.firstSeq, FirstCommit: seg.firstCommit,
 		Recovered: seg.flags&flagRecovered != 0, FileBytes: int64(len(data))}
 	if i == 0 {
-		ins.End = End{Stamp: change.Stamp{Seq: seg.firstSeq - 1, Commit: seg.firstCommit - 1}, Chain: seg.chain, Time: seg.baseTime}
+		ins.End = End{Stamp: change.Stamp{Seq: seg.firstSeq - 1, Commit: seg.firstCommit - 1}, Chain: l.chainBefore(seg), Time: seg.baseTime}
 	} else if prev := segs[i-1]; seg.firstCommit != prev.lastCommit+1 || seg.firstSeq != prev.lastSeq+1 || seg.chain != prev.endChain {
 		ins.Problems = append(ins.Problems, &CorruptionError{File: path, FirstSeq: prev.lastSeq + 1, LastSeq: max(seg.firstSeq, 1) - 1,
 			Detail: fmt.Sprintf("it begins at seq %d, commit %d, chain %08x; %s ends at seq %d, commit %d, chain %08x",

@@ -97,9 +97,8 @@ type End struct {
 // Lock order: writeMu, then mu.
 type Log struct {
 	o       Options
-	id      [16]byte
-	lineage change.Lineage
-	floor   uint64 // the log holds this commit, or would
+	lineage // guarded by mu: the floor and its chain, which trim moves
+	trim    trimming
 
 	// writeMu is held by whoever writes the last segment: Append, the mark, Close.
 	writeMu  sync.Mutex
@@ -127,7 +126,7 @@ type Log struct {
 }
 
 // Identity returns the log's id and the epochs of its history.
-func (l *Log) Identity() (id [16]byte, lineage change.Lineage) { return l.id, l.lineage }
+func (l *Log) Identity() (id [16]byte, lineage change.Lineage) { return l.id, l.epochs }
 
 // Durable returns the end of what is durable.
 func (l *Log) Durable() End { return *l.end.Load() }
@@ -330,7 +329,7 @@ func (l *Log) roll(commitTime int64) error {
 		return err
 	}
 	end := l.end.Load()
-	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
+	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.epochs.Current(),
 		baseTime: max(end.Time, commitTime), firstCommit: end.Commit + 1, chain: l.chain}}
 	file, err := l.begin(seg)
 	if err != nil {

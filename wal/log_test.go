@@ -104,12 +104,13 @@ func (w *writer) append(t testing.TB) wal.End {
 // check reads the whole log and checks every record, and returns the end.
 func check(t testing.TB, l *wal.Log) change.Stamp {
 	t.Helper()
-	r, err := l.NewReader(wal.ReaderStart{Commit: 1})
+	first := l.Segments()[0]
+	r, err := l.NewReader(wal.ReaderStart{Commit: first.FirstCommit})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	var at change.Stamp
+	at := change.Stamp{Seq: first.FirstSeq - 1, Commit: first.FirstCommit - 1}
 	for {
 		f, err := r.Next(1 << 62)
 		if err == io.EOF {
@@ -323,10 +324,10 @@ func TestCrash(t *testing.T) {
 func crashOnce(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	mem := vfs.NewCrashableMem()
-	var count, acked atomic.Int64
+	var count, acked, trimmed atomic.Int64
 	at := 1 + r.Int64N(400)
 	var clones []*vfs.MemFS
-	var floor int64
+	var floor, trim int64
 	chains := map[uint64]uint32{}
 	var taken bool
 	take := func() {
@@ -334,7 +335,7 @@ func crashOnce(t *testing.T, seed uint64) {
 			return
 		}
 		taken = true
-		floor = acked.Load()
+		floor, trim = acked.Load(), trimmed.Load()
 		for _, keep := range []int{0, 50, 100} {
 			// The background of the log may be what takes them: a source of its own.
 			clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(seed, uint64(keep)))}))
@@ -361,6 +362,13 @@ func crashOnce(t *testing.T, seed uint64) {
 		end := w.append(t)
 		acked.Store(int64(end.Commit))
 		chains[end.Commit] = end.Chain
+		if r.IntN(15) == 0 {
+			before := max(1, end.Commit-r.Uint64N(min(end.Commit, 40)))
+			trimmed.Store(max(trimmed.Load(), int64(before)))
+			if _, _, err := l.Trim(before); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if r.IntN(12) == 0 {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
@@ -374,11 +382,13 @@ func crashOnce(t *testing.T, seed uint64) {
 	mu.Unlock()
 	l.Close()
 	for i, clone := range clones {
-		recoverClone(t, fmt.Sprintf("clone %d of a crash at write %d", i, at), clone, uint64(floor), chains, r)
+		recoverClone(t, fmt.Sprintf("clone %d of a crash at write %d", i, at), clone, uint64(floor), uint64(trim), chains, r)
 	}
 }
 
-func recoverClone(t *testing.T, what string, mem *vfs.MemFS, floor uint64, chains map[uint64]uint32, r *rand.Rand) {
+// recoverClone recovers what a crash has left: everything from trim, to which the log
+// may have been trimmed, to floor, which was acknowledged.
+func recoverClone(t *testing.T, what string, mem *vfs.MemFS, floor, trim uint64, chains map[uint64]uint32, r *rand.Rand) {
 	t.Helper()
 	for round := 0; r.IntN(2) == 0 && round < 3; round++ {
 		// Cut the recovery off at some write.
@@ -422,6 +432,15 @@ func recoverClone(t *testing.T, what string, mem *vfs.MemFS, floor uint64, chain
 	end := check(t, l)
 	if end.Commit < floor {
 		t.Fatalf("%s: commit %d was acknowledged, the log ends at %s", what, floor, end)
+	}
+	first := l.Segments()[0]
+	if first.FirstCommit > max(trim, 1) {
+		t.Fatalf("%s: the log was to be trimmed before commit %d, it begins at %d", what, trim, first.FirstCommit)
+	}
+	if got, err := l.ChainAt(first.FirstSeq - 1); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	} else if want, ok := chains[first.FirstCommit-1]; ok && got != want {
+		t.Fatalf("%s: the chain before seq %d is %08x, it was %08x", what, first.FirstSeq, got, want)
 	}
 	if want, ok := chains[end.Commit]; ok && l.Durable().Chain != want {
 		t.Fatalf("%s: the chain at %s is %08x, it was %08x: positions that clients hold are broken", what, end, l.Durable().Chain, want)

@@ -71,7 +71,7 @@ func (l *Log) open() (RecoveryInfo, error) {
 			return info, err
 		}
 	}
-	l.id, l.floor, l.lineage, err = readLineage(l.o.FS, l.o.Dir)
+	l.lineage, err = readLineage(l.o.FS, l.o.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(segs) == 0:
 		if l.o.MustReach.Commit > 0 {
@@ -89,7 +89,12 @@ func (l *Log) open() (RecoveryInfo, error) {
 		}
 		return info, l.createSegment()
 	}
-	return l.recover(segs)
+	below, segs := l.belowFloor(segs)
+	info, err = l.recover(segs)
+	if err != nil {
+		return info, err
+	}
+	return info, l.remove(below)
 }
 
 func (l *Log) missing(file string, offset int64, seq uint64, what string) *CorruptionError {
@@ -106,8 +111,8 @@ func (l *Log) create() error {
 	if err != nil {
 		return err
 	}
-	l.lineage, l.floor = change.Lineage{{Epoch: epoch, FirstSeq: 1}}, 1
-	if err := writeLineage(l.o.FS, l.o.Dir, l.id, l.floor, l.lineage); err != nil {
+	l.epochs, l.floor, l.floorChain = change.Lineage{{Epoch: epoch, FirstSeq: 1}}, 1, crcOf(l.id[:])
+	if err := l.lineage.write(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
 	return l.createSegment()
@@ -115,7 +120,7 @@ func (l *Log) create() error {
 
 func (l *Log) createSegment() error {
 	chain := crcOf(l.id[:])
-	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: 1, epoch: l.lineage.Current(),
+	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: 1, epoch: l.epochs.Current(),
 		baseTime: l.o.Now().UnixMicro(), firstCommit: 1, chain: chain}}
 	file, err := l.begin(seg)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sort"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -99,6 +100,12 @@ func (r *Reader) skipTo(commit uint64) error {
 
 func (r *Reader) open(seg *segment) error {
 	f, err := r.l.o.FS.Open(r.l.path(seg.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		// It may have been trimmed since it was looked up.
+		if earliest, trimmed := r.l.isTrimmed(seg); trimmed {
+			return &ExpiredError{Asked: r.seq, Earliest: earliest}
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
@@ -211,11 +218,11 @@ func (r *Reader) nextSegment() error {
 	if i < len(l.segments) {
 		seg = l.segments[i]
 	}
-	earliest := l.segments[0].firstSeq
+	first := l.segments[0]
 	l.mu.RUnlock()
 	if seg == nil || seg.firstCommit != r.commit {
-		if r.seq < earliest {
-			return &ExpiredError{Asked: r.seq, Earliest: earliest}
+		if r.commit < first.firstCommit {
+			return &ExpiredError{Asked: r.seq, Earliest: first.firstSeq}
 		}
 		return r.corrupt("an end mark, and no segment follows")
 	}
@@ -273,18 +280,17 @@ func (l *Log) ChainAt(seq uint64) (uint32, error) {
 	end := l.end.Load()
 	l.mu.RLock()
 	first := l.segments[0]
+	before := l.chainBefore(first)
 	l.mu.RUnlock()
 	switch {
 	case seq == end.Seq:
 		return end.Chain, nil
 	case seq > end.Seq:
 		return 0, fmt.Errorf("seq %d is past the end of the log, %d", seq, end.Seq)
-	case seq == 0 && first.firstSeq == 1:
-		return crcOf(l.id[:]), nil
 	case seq+1 < first.firstSeq:
 		return 0, &ExpiredError{Asked: seq, Earliest: first.firstSeq}
 	case seq+1 == first.firstSeq:
-		return first.chain, nil
+		return before, nil
 	}
 	r, err := l.NewReader(ReaderStart{Seq: seq})
 	if err != nil {

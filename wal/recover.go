@@ -14,7 +14,7 @@ import (
 // recover brings segs, which are not empty, to a state that can be written.
 func (l *Log) recover(segs []*segment) (RecoveryInfo, error) {
 	info := RecoveryInfo{Clean: true}
-	lastSeqEnd := End{Time: segs[0].baseTime, Chain: segs[0].chain}
+	lastSeqEnd := End{Time: segs[0].baseTime, Chain: l.chainBefore(segs[0])}
 	lastSeqEnd.Seq, lastSeqEnd.Commit = segs[0].firstSeq-1, segs[0].firstCommit-1
 	for i, seg := range segs {
 		if err := l.checkHeader(segs, i); err != nil {
@@ -50,7 +50,7 @@ func (l *Log) checkHeader(segs []*segment, i int) error {
 	if seg.logID != l.id {
 		return &CorruptionError{File: l.path(seg.name), FirstSeq: seg.firstSeq, Detail: fmt.Sprintf("it belongs to log %x, this is log %x", seg.logID, l.id)}
 	}
-	if want := l.lineage.At(seg.firstSeq); seg.epoch != want && seg.epoch != l.lineage.Current() {
+	if want := l.epochs.At(seg.firstSeq); seg.epoch != want && seg.epoch != l.epochs.Current() {
 		return &CorruptionError{File: l.path(seg.name), FirstSeq: seg.firstSeq, Detail: fmt.Sprintf("it is of epoch %s, the lineage says %s at seq %d", seg.epoch, want, seg.firstSeq)}
 	}
 	return nil
@@ -328,7 +328,7 @@ func (l *Log) syncSeal(seg *segment, data []byte, from int64) error {
 
 // beginAfter begins a segment behind a sealed one.
 func (l *Log) beginAfter(end End, chain uint32) error {
-	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.lineage.Current(),
+	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, logID: l.id, firstSeq: end.Seq + 1, epoch: l.epochs.Current(),
 		baseTime: max(end.Time, l.o.Now().UnixMicro()), firstCommit: end.Commit + 1, chain: chain}}
 	file, err := l.begin(seg)
 	if err != nil {
@@ -342,7 +342,7 @@ func (l *Log) beginAfter(end End, chain uint32) error {
 // name, and only then seals the old segment where they began.
 func (l *Log) move(old *segment, kept, frames []*scanned, end End, data []byte) error {
 	chain := old.endChain
-	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, flags: flagRecovered, logID: l.id, firstSeq: old.lastSeq + 1, epoch: l.lineage.Current(),
+	seg := &segment{segmentHeader: segmentHeader{version: FormatVersion, flags: flagRecovered, logID: l.id, firstSeq: old.lastSeq + 1, epoch: l.epochs.Current(),
 		baseTime: old.baseTime, firstCommit: old.lastCommit + 1, chain: chain}}
 	p, err := l.prepareFile(l.o.FillNow)
 	if err != nil {
