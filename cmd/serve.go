@@ -26,6 +26,7 @@ type serveFlags struct {
 	data, listen    string
 	segmentSize     int64
 	recoveryTarget  time.Duration
+	retention       retentionFlags
 	maxLine         int
 	maxBody         int64
 	receiptSpool    int64
@@ -53,6 +54,7 @@ func (a *app) serveCommand() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.data, "data", defaultData, "data directory; made where there is none")
 	fl.StringVar(&f.listen, "listen", defaultListen, "address to listen on; port 0 takes a free one")
+	f.retention.register(fl)
 	fl.DurationVar(&f.recoveryTarget, "recovery-target", engine.DefaultRecoveryTarget, "how long a restart may replay the log, by estimate: more makes a checkpoint due")
 	fl.Int64Var(&f.segmentSize, "log-segment-size", 64<<20, "bytes of a segment of the change log")
 	fl.IntVar(&f.maxLine, "max-line-bytes", httpd.DefaultMaxLineBytes, "longest line of an NDJSON upload")
@@ -86,7 +88,7 @@ func (f *serveFlags) check() error {
 			return usagef("--%s must be above 0", l.flag)
 		}
 	}
-	return nil
+	return f.retention.check()
 }
 
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
@@ -118,7 +120,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	go func() { served <- s.Serve(ln) }()
 	service := openai.NewClient(openai.ClientOptions{AllowedHosts: f.embeddingHosts, AllowPrivate: f.embeddingLocal})
 	defer service.Close()
-	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, RecoveryTarget: f.recoveryTarget, Logger: logger, CacheBytes: f.cacheBytes,
+	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, RecoveryTarget: f.recoveryTarget, Retention: f.retention.policy(), Logger: logger, CacheBytes: f.cacheBytes,
 		Progress: func(p engine.RecoveryProgress) {
 			s.SetProgress(p)
 			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records, "per_second", int(p.Rate()), "left", p.Left().Round(10*time.Millisecond))

@@ -98,7 +98,7 @@ func (db *DB) startCheckpoints() {
 	db.tasks.Go(func() {
 		t := time.NewTicker(min(checkpointTick, db.opts.CheckpointInterval, db.opts.RecoveryTarget/4+1))
 		defer t.Stop()
-		last := time.Now()
+		last, trimmed := time.Now(), time.Now()
 		for {
 			select {
 			case <-db.stop:
@@ -112,16 +112,35 @@ func (db *DB) startCheckpoints() {
 				db.check.mu.Unlock()
 				last = time.Now()
 			}
-			if !due || db.Err() != nil {
+			if db.Err() != nil {
+				continue
+			}
+			if !due {
+				if time.Since(trimmed) >= trimEvery {
+					db.trimLog()
+					trimmed = time.Now()
+				}
 				continue
 			}
 			if err := db.Checkpoint(); err != nil {
 				db.opts.Logger.Error("checkpoint failed; the log keeps what it would have made durable", "err", err)
 			}
 			last = time.Now()
+			db.trimLog()
+			trimmed = time.Now()
 		}
 	})
 }
+
+func (db *DB) trimLog() {
+	if _, err := db.Trim(db.opts.Retention); err != nil {
+		db.opts.Logger.Error("the log could not be trimmed", "err", err)
+	}
+}
+
+// trimEvery is how often is looked what has become too old, where no checkpoint is
+// made.
+const trimEvery = 30 * time.Second
 
 // checkpointTick is how often is looked whether a checkpoint is due, at least.
 const checkpointTick = 250 * time.Millisecond

@@ -119,6 +119,10 @@ func run(t *testing.T, db *engine.DB, g *generator, r *rand.Rand, acked *atomic.
 		p *engine.Pending
 		n uint64 // steps up to this one
 	}
+	trim := func() error {
+		_, err := db.Trim(engine.Retention{Age: engine.RetainForever, MaxBytes: 1})
+		return err
+	}
 	var steps []*step
 	var flying []flight
 	land := func(keep int) {
@@ -146,8 +150,8 @@ func run(t *testing.T, db *engine.DB, g *generator, r *rand.Rand, acked *atomic.
 			flying = append(flying, flight{db.Submit(s.group), uint64(len(steps))})
 			land(r.IntN(6))
 		}
-		if n := r.IntN(60); n < 4 {
-			flush := []func() error{db.FlushStore, db.FlushRows, db.FlushSearch, db.Checkpoint}[n]
+		if n := r.IntN(60); n < 6 {
+			flush := []func() error{db.FlushStore, db.FlushRows, db.FlushSearch, db.Checkpoint, db.Checkpoint, trim}[n]
 			if err := flush(); err != nil {
 				t.Fatal(err)
 			}

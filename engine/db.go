@@ -67,7 +67,11 @@ type DB struct {
 	tasks  sync.WaitGroup
 
 	sources sourceLocks
-	counts  publishedCounts
+	holds   holds
+	// trimming is held by whoever trims the log.
+	trimming sync.Mutex
+	opened   struct{ wall, mono time.Time }
+	counts   publishedCounts
 
 	lineage  change.Lineage
 	recovery Recovery

@@ -322,12 +322,12 @@ func diff(got, want string) string {
 // are whole.
 func checkLog(t testing.TB, db *engine.DB) {
 	t.Helper()
-	r, err := db.ReadLog(1)
+	next := db.EarliestSeq()
+	r, err := db.ReadLog(next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	next := uint64(1)
 	open := false
 	for {
 		f, err := r.Next()

@@ -188,6 +188,7 @@ func mkdirAll(fsys vfs.FS, dir string) error {
 func (db *DB) open() error {
 	start := time.Now()
 	o := db.opts
+	db.opened.wall, db.opened.mono = o.Now(), start
 	if err := checkFormat(o.FS, db.dir, o.Create); err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ type Options struct {
 	RecoveryTarget     time.Duration
 	CheckpointBytes    int64
 	CheckpointInterval time.Duration
+	// Retention says what of the log is trimmed, after each checkpoint and now and then.
+	Retention Retention
 	// MarkDelay is how long after the last commit the log commits to what is
 	// durable. Default: the log's own.
 	MarkDelay time.Duration
@@ -111,6 +113,7 @@ func (o Options) withDefaults() Options {
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = DefaultCheckpointInterval
 	}
+	o.Retention = o.Retention.withDefaults()
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -39,7 +39,9 @@ func (db *DB) buildSearch(s *searched) (*search.Library, error) {
 	snap := db.Snapshot()
 	stamp := db.view.at.Stamp
 	row := db.view.libs[s.num]
+	hold := db.hold(fmt.Sprintf("rebuilding the search index of library %q", db.LibraryName(s.num)), stamp)
 	db.applyMu.Unlock()
+	defer hold.Release()
 	defer snap.Close()
 	if row == nil || s.gone.Load() {
 		return nil, errStopped

@@ -22,6 +22,9 @@ type searchView struct {
 	at   change.Stamp
 	libs map[uint32]*searched // the applier's; published in DB.searched
 
+	// durable says which prefix of the log the saved indexes hold.
+	durable atomic.Pointer[change.Stamp]
+
 	touched []*searched // by the commit that is being applied
 	upkeep  upkeep
 }
@@ -188,6 +191,8 @@ func (db *DB) openSearch() error {
 		m = &search.Manifest{}
 	}
 	v.at = m.Stamp()
+	durable := v.at
+	v.durable.Store(&durable)
 	if v.at.Commit == 0 {
 		// Nothing was ever saved: libraries that the store holds are built from it.
 		v.at = db.view.at.Stamp
@@ -316,6 +321,7 @@ func (v *searchView) save(c *searchCut) error {
 	if err := v.dir.Commit(m); err != nil {
 		return fmt.Errorf("saving the search indexes: %w", err)
 	}
+	v.durable.Store(&c.stamp)
 	for _, l := range c.libs {
 		l.s.entry, l.s.saved = l.entry, l.at
 	}

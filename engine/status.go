@@ -11,19 +11,20 @@ import (
 
 // Status says how the database does, for operators.
 type Status struct {
-	Epoch       change.Epoch   `json:"epoch"`
-	Lineage     change.Lineage `json:"lineage"`
-	HeadSeq     uint64         `json:"head_seq"`
-	DurableSeq  uint64         `json:"durable_seq"`
-	EarliestSeq uint64         `json:"earliest_seq"`
-	Error       *string        `json:"error"` // why writes are refused, or null
-	Log         wal.Stats      `json:"log"`
-	Store       StoreStatus    `json:"store"`
-	Vectors     VectorStatus   `json:"vectors"`
-	Search      SearchStatus   `json:"search"`
-	Checkpoint  CheckStatus    `json:"checkpoint"`
-	Recovery    Recovery       `json:"recovery"`
-	Libraries   int            `json:"libraries"`
+	Epoch       change.Epoch    `json:"epoch"`
+	Lineage     change.Lineage  `json:"lineage"`
+	HeadSeq     uint64          `json:"head_seq"`
+	DurableSeq  uint64          `json:"durable_seq"`
+	EarliestSeq uint64          `json:"earliest_seq"`
+	Error       *string         `json:"error"` // why writes are refused, or null
+	Log         wal.Stats       `json:"log"`
+	Store       StoreStatus     `json:"store"`
+	Vectors     VectorStatus    `json:"vectors"`
+	Search      SearchStatus    `json:"search"`
+	Checkpoint  CheckStatus     `json:"checkpoint"`
+	Recovery    Recovery        `json:"recovery"`
+	Retention   RetentionStatus `json:"retention"`
+	Libraries   int             `json:"libraries"`
 }
 
 // StoreStatus says how the store does.
@@ -111,6 +112,7 @@ func (db *DB) Status() Status {
 	s.Checkpoint = CheckStatus{Count: db.check.count, Seq: db.check.at.Seq, TookMS: float64(db.check.took.Microseconds()) / 1000,
 		LogBytesSince: s.Log.BytesWritten - db.check.bytes, ReplayMS: float64(db.check.cost.estimate().Microseconds()) / 1000}
 	db.check.mu.Unlock()
+	s.Retention = db.retentionStatus()
 	db.libs.Range(func(any, any) bool { s.Libraries++; return true })
 	return s
 }
