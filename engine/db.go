@@ -27,12 +27,15 @@ import (
 //
 // Invariant: visible <= min(durable, applied), durable <= assigned.
 type DB struct {
-	opts  Options
-	dir   string
-	lock  *dirLock
-	store *pebble.DB
-	rows  *rows.Store
-	log   *wal.Log
+	opts Options
+	dir  string
+	// mapped says that files are the operating system's, and can be mapped.
+	mapped bool
+	disk   *diskGuard
+	lock   *dirLock
+	store  *pebble.DB
+	rows   *rows.Store
+	log    *wal.Log
 
 	pipeline   *wal.Pipeline[*Pending]
 	seq        *sequencer

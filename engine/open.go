@@ -155,6 +155,8 @@ func Open(dir string, o Options) (*DB, error) {
 	}
 	db := &DB{opts: o, dir: dir, lock: lock, stop: make(chan struct{})}
 	db.ctx, db.cancel = context.WithCancel(context.Background())
+	db.mapped = o.FS == vfs.Default
+	db.disk, db.opts.FS = guardDisk(o, dir)
 	if err := db.open(); err != nil {
 		return nil, errors.Join(err, db.abandon())
 	}
@@ -226,6 +228,7 @@ func (db *DB) open() error {
 	db.startSequencer()
 	db.finishSearch()
 	db.startCheckpoints()
+	db.watchDisk()
 	return nil
 }
 
@@ -319,7 +322,7 @@ func scan(r pebble.Reader, lower, upper []byte, fn func(key, val []byte) error) 
 
 func (db *DB) openRows() error {
 	store, err := rows.Open(rows.Options{FS: db.opts.FS, Dir: db.opts.FS.PathJoin(db.dir, rowsDir), BlockSize: db.opts.RowBlockBytes,
-		BlocksPerFile: db.opts.RowBlocksPerFile, Map: db.opts.FS == vfs.Default})
+		BlocksPerFile: db.opts.RowBlocksPerFile, Map: db.mapped})
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ type Options struct {
 	RecoveryTarget     time.Duration
 	CheckpointBytes    int64
 	CheckpointInterval time.Duration
+	// DiskReserve is how much of the disk is left free, bytes: writes are refused with
+	// DiskFull where there is less. Default: 256 MiB, or an eighth of a smaller disk.
+	DiskReserve uint64
 	// Retention says what of the log is trimmed, after each checkpoint and now and then.
 	Retention Retention
 	// MarkDelay is how long after the last commit the log commits to what is

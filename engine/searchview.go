@@ -10,7 +10,6 @@ import (
 	"github.com/arrwdb/arrwdb/index"
 	"github.com/arrwdb/arrwdb/index/rows"
 	"github.com/arrwdb/arrwdb/index/search"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // searchView applies commits to the search structures of all libraries. Each
@@ -181,7 +180,7 @@ func (db *DB) openSearch() error {
 	v := &searchView{db: db, libs: map[uint32]*searched{}}
 	v.upkeep.start(db)
 	db.searchView = v
-	dir, m, err := search.OpenDir(db.opts.FS, db.opts.FS.PathJoin(db.dir, searchDir), db.opts.FS == vfs.Default)
+	dir, m, err := search.OpenDir(db.opts.FS, db.opts.FS.PathJoin(db.dir, searchDir), db.mapped)
 	if dir == nil {
 		return err
 	}

@@ -168,6 +168,10 @@ func (s *sequencer) group(p *Pending) {
 		p.err = err
 		return
 	}
+	if err := s.db.room(p.group); err != nil {
+		p.err = err
+		return
+	}
 	firstRec, firstBytes, firstSeq := len(s.recs), s.bytes, s.nextSeq
 	s.undo, s.saved = s.undo[:0], s.saved[:0]
 	err := s.groupRecords(p)

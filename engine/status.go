@@ -25,6 +25,7 @@ type Status struct {
 	Recovery    Recovery        `json:"recovery"`
 	Retention   RetentionStatus `json:"retention"`
 	Libraries   int             `json:"libraries"`
+	Disk        DiskStatus      `json:"disk"`
 }
 
 // StoreStatus says how the store does.
@@ -112,7 +113,7 @@ func (db *DB) Status() Status {
 	s.Checkpoint = CheckStatus{Count: db.check.count, Seq: db.check.at.Seq, TookMS: float64(db.check.took.Microseconds()) / 1000,
 		LogBytesSince: s.Log.BytesWritten - db.check.bytes, ReplayMS: float64(db.check.cost.estimate().Microseconds()) / 1000}
 	db.check.mu.Unlock()
-	s.Retention = db.retentionStatus()
+	s.Retention, s.Disk = db.retentionStatus(), db.disk.status()
 	db.libs.Range(func(any, any) bool { s.Libraries++; return true })
 	return s
 }

@@ -3,6 +3,8 @@
 package wal
 
 import (
+	"fmt"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +31,14 @@ func uncache(f vfs.File) {
 // have to sync a new length.
 func preallocate(f vfs.File, size, fill int64) error {
 	fd := f.Fd()
-	if fd == vfs.InvalidFd || unix.Fallocate(int(fd), 0, 0, size) != nil {
+	if fd == vfs.InvalidFd {
+		return zeroFill(f, 0, size)
+	}
+	switch err := unix.Fallocate(int(fd), 0, 0, size); err {
+	case nil:
+	case unix.ENOSPC, unix.EDQUOT: // zeros would take what room is left
+		return fmt.Errorf("allocating %d bytes: %w", size, err)
+	default:
 		return zeroFill(f, 0, size)
 	}
 	done := fillDirect(int(fd), fill)

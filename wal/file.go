@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -108,22 +109,52 @@ func (l *Log) prepareFile(fill int64) (preparedFile, error) {
 }
 
 // prepareNext makes the next segment's file in the background.
-func (l *Log) prepareNext() {
-	l.tasks.Go(func() {
-		if len(l.prepared) > 0 {
-			return
-		}
-		p, err := l.prepareFile(l.o.SegmentSize)
-		if err != nil {
+func (l *Log) prepareNext() { l.tasks.Go(l.prepareAhead) }
+
+// prepareAgain is how long a segment that could not be made is not tried again.
+const prepareAgain = 100 * time.Millisecond
+
+func (l *Log) prepareAhead() {
+	l.preparing.Lock()
+	defer l.preparing.Unlock()
+	if len(l.prepared) > 0 || l.starved.Load() != nil && time.Since(l.tried) < prepareAgain {
+		return
+	}
+	l.tried = time.Now()
+	p, err := l.prepareFile(l.o.SegmentSize)
+	if err != nil {
+		if l.starved.Swap(&err) == nil {
 			l.o.Logger.Warn("the next segment of the log could not be made ahead", "err", err)
-			return
 		}
-		select {
-		case l.prepared <- p:
-		default:
-			p.discard(l.o.FS)
-		}
-	})
+		return
+	}
+	l.starved.Store(nil)
+	select {
+	case l.prepared <- p:
+	default:
+		p.discard(l.o.FS)
+	}
+}
+
+// Room returns why the log should not be given more: the segment that is written is
+// nearly full, and the next one could not be made. It is tried again first. What is
+// given to the log all the same poisons it where there is no room indeed.
+func (l *Log) Room() error {
+	if l.starved.Load() == nil {
+		return nil
+	}
+	l.mu.RLock()
+	end := l.segments[len(l.segments)-1].end
+	l.mu.RUnlock()
+	// A frame is under way, and this one would follow it.
+	if end+2*MaxFrameBytes <= l.o.SegmentSize || len(l.prepared) > 0 {
+		return nil
+	}
+	l.prepareAhead()
+	if err := l.starved.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // begin makes a segment's file: header first, synced, then its name, so that a

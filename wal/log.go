@@ -113,6 +113,11 @@ type Log struct {
 	poison   atomic.Pointer[error]
 	closed   bool
 	prepared chan preparedFile // at most one file made ahead
+	// preparing is held while a file is made ahead; starved is why the last one could
+	// not be made.
+	preparing sync.Mutex
+	starved   atomic.Pointer[error]
+	tried     time.Time
 
 	// mu guards the list of segments, and the last segment's moving fields.
 	mu       sync.RWMutex

@@ -65,10 +65,11 @@ type Entry struct {
 	Building bool `json:"building,omitempty"`
 }
 
-// OpenDir opens the directory, and makes it. A manifest that is damaged is an
+// OpenDir opens the directory, and makes it. With mmap, which is for the operating
+// system's file system, snapshots are mapped where that can be. A manifest that is damaged is an
 // error beside a Dir that can be used: the snapshots have to be made anew.
 func OpenDir(fsys vfs.FS, path string, mmap bool) (*Dir, *Manifest, error) {
-	d := &Dir{fs: fsys, path: path, mmap: mmap && canMap && fsys == vfs.Default, names: map[string]bool{}}
+	d := &Dir{fs: fsys, path: path, mmap: mmap && canMap, names: map[string]bool{}}
 	if err := fsys.MkdirAll(path, 0o755); err != nil {
 		return nil, nil, err
 	}
