@@ -27,6 +27,7 @@ type serveFlags struct {
 	segmentSize     int64
 	recoveryTarget  time.Duration
 	retention       retentionFlags
+	diskReserve     uint64
 	maxLine         int
 	maxBody         int64
 	receiptSpool    int64
@@ -55,6 +56,7 @@ func (a *app) serveCommand() *cobra.Command {
 	fl.StringVar(&f.data, "data", defaultData, "data directory; made where there is none")
 	fl.StringVar(&f.listen, "listen", defaultListen, "address to listen on; port 0 takes a free one")
 	f.retention.register(fl)
+	fl.Uint64Var(&f.diskReserve, "disk-reserve", 0, "bytes of the disk that are left free: writes are refused with disk_full where there is less (default 256 MiB, or an eighth of a smaller disk)")
 	fl.DurationVar(&f.recoveryTarget, "recovery-target", engine.DefaultRecoveryTarget, "how long a restart may replay the log, by estimate: more makes a checkpoint due")
 	fl.Int64Var(&f.segmentSize, "log-segment-size", 64<<20, "bytes of a segment of the change log")
 	fl.IntVar(&f.maxLine, "max-line-bytes", httpd.DefaultMaxLineBytes, "longest line of an NDJSON upload")
@@ -120,7 +122,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	go func() { served <- s.Serve(ln) }()
 	service := openai.NewClient(openai.ClientOptions{AllowedHosts: f.embeddingHosts, AllowPrivate: f.embeddingLocal})
 	defer service.Close()
-	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, RecoveryTarget: f.recoveryTarget, Retention: f.retention.policy(), Logger: logger, CacheBytes: f.cacheBytes,
+	db, err := a.openServed(ctx, f, engine.Options{Create: true, OpenAI: service, SegmentSize: f.segmentSize, RecoveryTarget: f.recoveryTarget, Retention: f.retention.policy(), DiskReserve: f.diskReserve, Logger: logger, CacheBytes: f.cacheBytes,
 		Progress: func(p engine.RecoveryProgress) {
 			s.SetProgress(p)
 			logger.Info("recovering", "commit", p.Commit, "of", p.Target, "records", p.Records, "per_second", int(p.Rate()), "left", p.Left().Round(10*time.Millisecond))

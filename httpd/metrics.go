@@ -119,6 +119,14 @@ var gauges = []gauge{
 	newGauge("log_syncs_total", "Syncs of the log since start.", prometheus.CounterValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Log.Syncs) }),
 	newGauge("checkpoint_seq", "Seq that a restart need not replay.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Checkpoint.Seq) }),
 	newGauge("replay_estimate_seconds", "How long a restart would replay the log now, by estimate.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return st.Checkpoint.ReplayMS / 1000 }),
+	newGauge("disk_available_bytes", "Room on the disk of the data directory.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Disk.AvailableBytes) }),
+	newGauge("disk_reserve_bytes", "Room below which writes are refused with disk_full.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Disk.ReserveBytes) }),
+	newGauge("disk_full", "1 while writes are refused for want of room.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 {
+		if st.Disk.State == "full" {
+			return 1
+		}
+		return 0
+	}),
 	newGauge("store_bytes", "Bytes of the store on disk.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Store.DiskBytes) }),
 	newGauge("search_slots", "Versions of chunks in the search indexes, dead ones too.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Slots) }),
 	newGauge("search_unbuilt_parts", "Parts of search indexes that wait to be built; searches scan them.", prometheus.GaugeValue, func(st *engine.Status, _ *Server) float64 { return float64(st.Search.Unbuilt) }),
