@@ -17,9 +17,9 @@ import (
 )
 
 func (a *app) logCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "log", Short: "Look into the change log", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return usagef("log dump or log stat") }}
-	cmd.AddCommand(a.logDump(), a.logStat())
+	cmd := &cobra.Command{Use: "log", Short: "Look into the change log, and trim it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return usagef("log dump, log stat or log trim") }}
+	cmd.AddCommand(a.logDump(), a.logStat(), a.logTrim())
 	return cmd
 }
 

@@ -39,6 +39,11 @@ func (db *DB) buildSearch(s *searched) (*search.Library, error) {
 	snap := db.Snapshot()
 	stamp := db.view.at.Stamp
 	row := db.view.libs[s.num]
+	var settings *Library
+	var err error
+	if row != nil { // a copy: the applier goes on changing the row
+		settings, err = row.library()
+	}
 	hold := db.hold(fmt.Sprintf("rebuilding the search index of library %q", db.LibraryName(s.num)), stamp)
 	db.applyMu.Unlock()
 	defer hold.Release()
@@ -46,7 +51,6 @@ func (db *DB) buildSearch(s *searched) (*search.Library, error) {
 	if row == nil || s.gone.Load() {
 		return nil, errStopped
 	}
-	settings, err := row.library()
 	if err != nil {
 		return nil, err
 	}

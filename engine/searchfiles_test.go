@@ -266,3 +266,30 @@ func TestCheckpointWhileBuilding(t *testing.T) {
 		t.Errorf("%d hits, want 51", r.Len())
 	}
 }
+
+// TestRebuildOfManyBesideWrites builds the indexes of many libraries anew while each of
+// them is written to (for the race detector).
+func TestRebuildOfManyBesideWrites(t *testing.T) {
+	mem := vfs.NewMem()
+	o := small(mem)
+	o.SegmentSize, o.MemTableBytes = 1<<20, 4<<20
+	db := open(t, o)
+	for i := range 40 {
+		makeLibrary(t, db, fmt.Sprint("l", i))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.Remove("db/search/MANIFEST"); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, o)
+	for i := range 40 {
+		for j := range 20 {
+			op := put(t, fmt.Sprint("d", j), engine.Upsert)
+			op.Library = fmt.Sprint("l", (i*7+j)%40)
+			commit(t, db, op)
+		}
+	}
+	checkSearch(t, db, rand.New(rand.NewPCG(6, 6)))
+}
