@@ -30,6 +30,6 @@ fuzz: ## each fuzz target for FUZZTIME
 	    echo "$$pkg $$f"; $(GO) test $$pkg -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
 
 bench: build
-	bin/arrwdb bench wal && bin/arrwdb bench ingest && bin/arrwdb bench feed && bin/arrwdb bench search --texts debian && bin/arrwdb bench relevance
+	bin/arrwdb bench wal && bin/arrwdb bench ingest && bin/arrwdb bench feed && bin/arrwdb bench search --texts debian && bin/arrwdb bench recover && bin/arrwdb bench relevance
 
 .PHONY: build test check race crash fuzz bench

@@ -217,6 +217,9 @@ func cases(t *testing.T, w string, e *Env) []Case {
 }
 
 func TestWAL(t *testing.T) {
+	if r, err := Run(context.Background(), walWorkload{}, quick(t, "read=")); err != nil || len(r.Cases) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
 	if got := cases(t, "wal", quick(t, "writers=(1|8)/")); len(got) != 2 {
 		t.Errorf("%d cases", len(got))
 	}

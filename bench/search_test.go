@@ -89,3 +89,30 @@ func TestSampleQueries(t *testing.T) {
 		t.Errorf("no text has four different words: %q", q)
 	}
 }
+
+func TestRecover(t *testing.T) {
+	e := quick(t, "^kill/|^replay/text")
+	e.Docs = 450
+	if got := recoverCases(t, e); got != 2 {
+		t.Errorf("%d cases", got)
+	}
+}
+
+// recoverCases are without the rate that others have.
+func recoverCases(t *testing.T, e *Env) int {
+	t.Helper()
+	w, _ := Find("recover")
+	r, err := Run(context.Background(), w, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Cases {
+		if m, ok := c.Metric("replayed"); !ok || m.Min < 1 && strings.HasPrefix(c.Name, "replay") {
+			t.Errorf("%s: nothing was replayed", c.Name)
+		}
+	}
+	if left, _ := os.ReadDir(e.Dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	return len(r.Cases)
+}

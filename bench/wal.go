@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,7 +20,7 @@ type walWorkload struct{}
 
 func (walWorkload) Name() string { return "wal" }
 func (walWorkload) Doc() string {
-	return "the log alone: synced records a second of 1, 8 and 64 writers, beside the raw sync time"
+	return "the log alone: synced records a second of 1, 8 and 64 writers, beside the raw sync time; reading it"
 }
 
 const (
@@ -44,7 +45,76 @@ func (w walWorkload) Run(ctx context.Context, e *Env) (*Report, error) {
 			return r, err
 		}
 	}
+	if name := "size=1k/read=all/frames=256"; e.Match(name) {
+		c, err := w.read(ctx, e, name)
+		r.addMeasured(c)
+		if err != nil {
+			return r, err
+		}
+	}
 	return r, nil
+}
+
+// readFrame is how many records a frame of a log has that is read.
+const readFrame = 256
+
+// read reads a log of a few segments from its beginning, again and again, from the
+// page cache: what a replay and a reader that has fallen behind begin with.
+func (walWorkload) read(ctx context.Context, e *Env, name string) (Case, error) {
+	dir, err := e.subdir()
+	if err != nil {
+		return Case{}, err
+	}
+	defer os.RemoveAll(dir)
+	l, _, err := wal.Open(wal.Options{Dir: filepath.Join(dir, "log"), Logger: e.Logger, NoCompression: true})
+	if err != nil {
+		return Case{}, err
+	}
+	defer l.Close()
+	body := newWords(e.Seed).text(nil, walRecord)
+	recs := make([]change.Record, readFrame)
+	for seq := uint64(1); int64(seq)*walRecord < e.UploadBytes && ctx.Err() == nil; seq += readFrame {
+		for i := range recs {
+			recs[i] = change.Record{Kind: change.DocumentAdded, Body: body, Seq: seq + uint64(i)}
+		}
+		if _, err := l.Append(recs, time.Now().UnixMicro()); err != nil {
+			return Case{}, err
+		}
+	}
+	metrics := []Metric{
+		{Name: "rate", Unit: "records/s"},
+		{Name: "bytes", Unit: "GB/s", Goal: atLeast(1)},
+	}
+	once := func(Sync) (rep, error) {
+		r, err := l.NewReader(wal.ReaderStart{Commit: 1})
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		records, size := 0, 0
+		start := time.Now()
+		for {
+			f, err := r.Next(1 << 62)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			records += len(f.Records)
+			size += f.Size
+		}
+		took := time.Since(start).Seconds()
+		if uint64(records) != l.Durable().Seq {
+			return nil, fmt.Errorf("%d records were read of %d", records, l.Durable().Seq)
+		}
+		return rep{"rate": float64(records) / took, "bytes": float64(size) / 1e9 / took}, ctx.Err()
+	}
+	return e.alternate(ctx, name, 0, e.Reps, metrics,
+		func() error {
+			_, err := once(Sync{})
+			return err
+		}, once)
 }
 
 func (walWorkload) run(ctx context.Context, e *Env, name string, writers int, goal float64) (Case, error) {

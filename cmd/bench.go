@@ -28,7 +28,7 @@ func (a *app) benchCommand() *cobra.Command {
 			"relevance needs no device: it judges the answers of searches, on data that apt fetches, as for search --texts debian.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("bench wal, bench ingest, bench feed, bench search or bench relevance")
+			return usagef("bench wal, bench ingest, bench feed, bench search, bench recover or bench relevance")
 		},
 	}
 	f := c.PersistentFlags()
