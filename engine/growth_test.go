@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
+	"github.com/arrwdb/arrwdb/internal/docjson"
 	"strings"
 	"testing"
 
@@ -40,4 +42,36 @@ func TestDocumentsDoNotOutgrowTheirDeletion(t *testing.T) {
 	commit(t, db, engine.Op{Kind: engine.OpPatch, Library: "lib", ID: "a", Patch: &engine.Patch{Title: &title}})
 	commit(t, db, put(t, "a", engine.Upsert))
 	commit(t, db, engine.Op{Kind: engine.OpDelete, Library: "lib", ID: "a"})
+}
+
+// TestSpread: a title or metadata that every one of many chunks would be found by is
+// refused, however the document comes to be so, and what is within the limit is taken.
+func TestSpread(t *testing.T) {
+	db := openWithLibrary(t, "lib")
+	chunks := func(n int) *docjson.Document {
+		d := &docjson.Document{}
+		for range n {
+			d.Chunks = append(d.Chunks, change.Chunk{Text: "x", Vectors: []change.Vector{{Raw: change.AppendRaw(nil, []float32{1, 2})}}})
+		}
+		return d
+	}
+	refused := func(what string, op engine.Op) {
+		t.Helper()
+		_, err := db.Commit(ctx, &engine.Group{Atomic: true, Ops: []engine.Op{op}})
+		var e *change.Error
+		if !errors.As(err, &e) || e.Code != change.TooLarge || e.Extra["limit"] != engine.MaxSpreadBytes {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	long := strings.Repeat("long ", engine.MaxSpreadBytes/100/5)
+	d := chunks(101)
+	d.Title = long
+	refused("put", engine.Op{Kind: engine.OpPut, Library: "lib", ID: "a", Doc: d})
+	d = chunks(99)
+	d.Title = long
+	commit(t, db, engine.Op{Kind: engine.OpPut, Library: "lib", ID: "a", Doc: d})
+	refused("add chunks", engine.Op{Kind: engine.OpAddChunks, Library: "lib", ID: "a", Doc: chunks(2)})
+	commit(t, db, engine.Op{Kind: engine.OpPut, Library: "lib", ID: "b", Doc: chunks(101)})
+	refused("patch", engine.Op{Kind: engine.OpPatch, Library: "lib", ID: "b", Patch: &engine.Patch{Title: &long}})
+	refused("patch", engine.Op{Kind: engine.OpPatch, Library: "lib", ID: "b", Patch: &engine.Patch{Metadata: []byte(`{"a":"` + long + `"}`)}})
 }

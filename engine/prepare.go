@@ -20,6 +20,9 @@ const (
 	MaxMetadataBytes = 1 << 20
 	MaxTitleBytes    = 1 << 20
 	MaxChunks        = 100_000 // of one document
+	// MaxSpreadBytes bounds title and metadata times chunks: each chunk is found by
+	// them, so an index has them once for each.
+	MaxSpreadBytes = 64 << 20
 	// MaxReferenceBytes bounds the ids and metadata of a document's chunks, which
 	// stand in every change that kills them: with more, a document could be too
 	// large to be deleted.
@@ -109,6 +112,9 @@ func (db *DB) prepareDocument(lib *libraryInfo, op *Op) *change.Error {
 	}
 	if len(doc.Chunks) == 0 {
 		return change.BadField("chunks", "a document has at least one chunk: send \"chunks\", \"texts\", \"text\" or \"embedding\"")
+	}
+	if err := checkSpread(doc.Title, doc.Metadata, len(doc.Chunks)); err != nil && op.Kind == OpPut {
+		return err
 	}
 	if len(doc.Chunks) > MaxChunks {
 		return change.BadField("chunks", "%d chunks, the limit is %d", len(doc.Chunks), MaxChunks)
@@ -216,4 +222,11 @@ type prepared struct {
 	read   bool
 	ticket uint64
 	row    *docRow
+}
+
+func checkSpread(title string, metadata []byte, chunks int) *change.Error {
+	if n := (len(title) + len(metadata)) * chunks; n > MaxSpreadBytes {
+		return change.Errorf(change.TooLarge, "title and metadata of %d bytes for each of %d chunks: every chunk is found by them, and together they may take %d bytes; put what is long into the text", len(title)+len(metadata), chunks, MaxSpreadBytes).With("limit", MaxSpreadBytes)
+	}
+	return nil
 }

@@ -189,6 +189,9 @@ func (s *sequencer) patch(op *Op, lib *libRow, row *docRow, out *Outcome) *chang
 		}
 		metadata = merged
 	}
+	if err := checkSpread(title, metadata, len(row.Chunks)); err != nil {
+		return err
+	}
 	c := change.DocumentChange{Time: s.time, CreatedAt: row.CreatedAt, NumChunks: len(row.Chunks), LibraryID: op.Library, ID: op.ID,
 		Title: title, Metadata: metadata, Touched: row.Chunks,
 		Prev: &change.Image{Seq: row.Seq, Title: row.Title, Metadata: row.Metadata}}
@@ -224,6 +227,9 @@ func (s *sequencer) addChunks(op *Op, lib *libRow, row *docRow, out *Outcome) *c
 		references += referenceBytes(chunks[i].ID, chunks[i].Metadata)
 	}
 	if err := checkReferences(len(row.Chunks)+len(chunks), references); err != nil {
+		return err
+	}
+	if err := checkSpread(row.Title, row.Metadata, len(row.Chunks)+len(chunks)); err != nil {
 		return err
 	}
 	for i := range chunks {

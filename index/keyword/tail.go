@@ -1,6 +1,8 @@
 package keyword
 
 import (
+	"strings"
+
 	"slices"
 
 	"github.com/arrwdb/arrwdb/index/analysis"
@@ -24,6 +26,9 @@ type Tail struct {
 	words    []uint32 // forward lists, one behind the other
 	starts   []uint64 // by slot, and one more
 	lengths  []uint32 // by slot
+
+	lastTitle string // and its words
+	lastWords Words
 
 	live  living
 	ownID map[uint64]uint32 // AddCopy: terms of the other part
@@ -83,7 +88,15 @@ func Analyse(t *analysis.Tokenizer, text string) Words {
 
 // Add gives the next slot to a title and a text. Neither needs to have words.
 func (t *Tail) Add(title, text string) {
-	t.AddWords(Analyse(t.tokenizer, title), Analyse(t.tokenizer, text))
+	t.AddWords(t.titleWords(title), Analyse(t.tokenizer, text))
+}
+
+// titleWords analyses a title, which most often is that of the slot before.
+func (t *Tail) titleWords(title string) Words {
+	if title != t.lastTitle {
+		t.lastTitle, t.lastWords = strings.Clone(title), Analyse(t.tokenizer, title)
+	}
+	return t.lastWords
 }
 
 // AddWords is Add with what Analyse has returned, by any tokenizer of the tail's
@@ -97,7 +110,7 @@ func (t *Tail) AddWords(title, text Words) {
 // be dead but not purged. Slots that from does not have are empty.
 func (t *Tail) AddCopy(title string, from Part, local uint32) {
 	src := from.tokens(local).text()
-	length := t.addTitle(Analyse(t.tokenizer, title))
+	length := t.addTitle(t.titleWords(title))
 	clear(t.ownID)
 	for {
 		tok, ok := src.next()

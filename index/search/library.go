@@ -22,6 +22,8 @@ const (
 	// maxUnbuilt is how many full tails may wait. With more the applier builds one
 	// itself, so that searches do not get slower for ever.
 	maxUnbuilt = 8
+	// maxTailBytes of titles, texts and metadata fill a tail as well.
+	maxTailBytes = 32 << 20
 )
 
 // A Config says what a library's structures are made for. It never changes.
@@ -141,6 +143,10 @@ func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change
 		return fmt.Errorf("library number %d has used %d slots; its index has to be built anew", l.cfg.Num, l.high)
 	}
 	l.stamp = stamp
+	var of *documentOf
+	if len(c.Added)+len(c.Touched) > 0 {
+		of = &documentOf{id: clone(c.ID), title: c.Title, meta: cloneBytes(c.Metadata)}
+	}
 	for i := range c.Killed {
 		slot, ok := l.slot(c.Killed[i].Num)
 		if !ok {
@@ -150,13 +156,13 @@ func (l *Library) Apply(kind change.Kind, c *change.DocumentChange, stamp change
 	}
 	if kind == change.DocumentPatched {
 		for i := range c.Touched {
-			if err := l.copy(c, &c.Touched[i], stamp.Commit); err != nil {
+			if err := l.copy(of, &c.Touched[i], stamp.Commit); err != nil {
 				return err
 			}
 		}
 	}
 	for i := range c.Added {
-		if err := l.add(c, i, words); err != nil {
+		if err := l.add(of, &c.Added[i], i, words); err != nil {
 			return err
 		}
 	}
@@ -223,7 +229,7 @@ func (l *Library) kill(slot uint32, num, commit uint64) {
 // take gives out the next slot.
 func (l *Library) take(num uint64, doc, chunk string, meta slotMeta) (uint32, *tail) {
 	p := l.parts[len(l.parts)-1]
-	if p.tail == nil || len(p.tail.nums) >= l.cfg.TailSlots {
+	if p.tail == nil || len(p.tail.nums) >= l.cfg.TailSlots || p.tail.bytes >= maxTailBytes {
 		l.seal()
 		p = l.parts[len(l.parts)-1]
 	}
@@ -273,18 +279,24 @@ func (l *Library) buildOldest() {
 	}
 }
 
-func (l *Library) add(c *change.DocumentChange, i int, words *DocumentWords) error {
-	ch := &c.Added[i]
+// A documentOf is what all chunks of a change have from their document, once.
+type documentOf struct {
+	id, title string
+	meta      []byte
+}
+
+func (l *Library) add(of *documentOf, ch *change.Chunk, i int, words *DocumentWords) error {
 	if len(ch.Vectors) > 0 {
 		if err := l.fix(ch.Vectors[0].Dim()); err != nil {
 			return err
 		}
 	}
-	slot, t := l.take(ch.Num, clone(c.ID), clone(ch.ID), slotMeta{cloneBytes(c.Metadata), cloneBytes(ch.Metadata)})
+	slot, t := l.take(ch.Num, of.id, clone(ch.ID), slotMeta{of.meta, cloneBytes(ch.Metadata)})
+	t.bytes += len(of.title) + len(of.meta) + len(ch.Metadata) + len(ch.Text)
 	if words != nil && i < len(words.texts) {
 		t.words.AddWords(words.title, words.texts[i])
 	} else {
-		t.words.Add(c.Title, ch.Text)
+		t.words.Add(of.title, ch.Text)
 	}
 	if len(ch.Vectors) > 0 {
 		l.vectors.Append(slot, ch.Vectors[0].Floats(make([]float32, 0, l.dim)))
@@ -308,14 +320,15 @@ func (l *Library) fix(dim int) error {
 }
 
 // copy gives a chunk another slot, with its document's new title and metadata.
-func (l *Library) copy(c *change.DocumentChange, ref *change.ChunkRef, commit uint64) error {
+func (l *Library) copy(of *documentOf, ref *change.ChunkRef, commit uint64) error {
 	old, ok := l.slot(ref.Num)
 	if !ok {
 		return l.missing(ref.Num)
 	}
-	slot, t := l.take(ref.Num|copied, clone(c.ID), clone(ref.ID), slotMeta{cloneBytes(c.Metadata), cloneBytes(ref.Metadata)})
+	slot, t := l.take(ref.Num|copied, of.id, clone(ref.ID), slotMeta{of.meta, cloneBytes(ref.Metadata)})
+	t.bytes += len(of.title) + len(of.meta) + len(ref.Metadata)
 	p := partOf(l.parts, old)
-	t.words.AddCopy(c.Title, p.words, old-p.first)
+	t.words.AddCopy(of.title, p.words, old-p.first)
 	if l.vectors != nil && old < l.vectors.Len() {
 		l.vectors.AppendCopy(slot, old)
 	}

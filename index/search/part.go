@@ -41,6 +41,7 @@ type tail struct {
 	where map[uint64]uint32 // number → local slot; the applier's alone
 	ids   []slotID
 	meta  []slotMeta
+	bytes int // of what was put in, about
 	words *keyword.Tail
 }
 
