@@ -99,6 +99,7 @@ func (db *DB) startCheckpoints() {
 		t := time.NewTicker(min(checkpointTick, db.opts.CheckpointInterval, db.opts.RecoveryTarget/4+1))
 		defer t.Stop()
 		last, trimmed := time.Now(), time.Now()
+		var retry time.Duration // how long after one that failed the next is made
 		for {
 			select {
 			case <-db.stop:
@@ -122,8 +123,14 @@ func (db *DB) startCheckpoints() {
 				}
 				continue
 			}
+			if time.Since(last) < retry {
+				continue
+			}
 			if err := db.Checkpoint(); err != nil {
-				db.opts.Logger.Error("checkpoint failed; the log keeps what it would have made durable", "err", err)
+				retry = min(max(2*retry, time.Second), db.opts.CheckpointInterval)
+				db.opts.Logger.Error("checkpoint failed; the log keeps what it would have made durable", "err", err, "again_in", retry)
+			} else {
+				retry = 0
 			}
 			last = time.Now()
 			db.trimLog()

@@ -69,6 +69,9 @@ type DB struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
+	// readers are the snapshots that are open, and the callers that read the store
+	// ahead of the sequencer.
+	readers gate
 	sources sourceLocks
 	holds   holds
 	// trimming is held by whoever trims the log.
@@ -138,7 +141,12 @@ func (db *DB) begin(ctx context.Context, p *Pending) bool {
 		p.err, p.done = err, true
 		return false
 	}
+	if !db.readers.enter() {
+		p.err, p.done = closedError(), true
+		return false
+	}
 	db.prepareGroup(ctx, p)
+	db.readers.leave()
 	if p.group.Atomic {
 		for i := range p.group.Ops {
 			if err := p.group.Ops[i].prep.err; err != nil {

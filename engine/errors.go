@@ -66,7 +66,14 @@ func documentNotFound(lib, id string) *change.Error {
 }
 
 func internalError(err error) *change.Error {
+	if errors.Is(err, ErrClosed) {
+		return closedError()
+	}
 	return &change.Error{Code: change.Internal, Detail: "the request failed inside the server; its log says why", Err: err}
+}
+
+func closedError() *change.Error {
+	return &change.Error{Code: change.ShuttingDown, Detail: "the server is shutting down", Err: ErrClosed}
 }
 
 // asError returns err as an error of the API.

@@ -398,11 +398,19 @@ func (db *DB) Close() error {
 	return errors.Join(err, db.abandon())
 }
 
+// readersGrace is how long Close waits for those who still read.
+const readersGrace = 10 * time.Second
+
 // abandon closes what is open, without a checkpoint.
 func (db *DB) abandon() error {
 	db.cancel()
 	db.tasks.Wait()
 	var errs []error
+	if !db.readers.close(readersGrace) {
+		// What they read stays open: the process is about to end.
+		db.opts.Logger.Error("readers have not ended in time; the store is not closed in good order, which costs nothing but this line", "waited", readersGrace)
+		return errors.Join(db.log.Close(), db.lock.release())
+	}
 	if db.log != nil {
 		errs = append(errs, db.log.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 	"time"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -141,8 +142,16 @@ func (db *DB) tendWhileBuilding(s *searched, lib *search.Library, n uint64) erro
 	return nil
 }
 
+// findRef returns the chunk of that number, and where it stands. Numbers are given out
+// in order, and a document's chunks stand in the order in which they came.
 func findRef(refs []change.ChunkRef, num uint64, from int) (*change.ChunkRef, int) {
-	for i := range refs { // most often it is the next one
+	if from < len(refs) && refs[from].Num == num {
+		return &refs[from], from
+	}
+	if at := sort.Search(len(refs), func(i int) bool { return refs[i].Num >= num }); at < len(refs) && refs[at].Num == num {
+		return &refs[at], at
+	}
+	for i := range refs { // whatever the order
 		at := (from + i) % len(refs)
 		if refs[at].Num == num {
 			return &refs[at], at

@@ -89,7 +89,7 @@ type SearchResult struct {
 	words   *keyword.Query // of the query, for highlighting; nil until it is needed
 	capture *search.Capture
 	snap    *Snapshot
-	row     cachedRow
+	rows    map[string]*docRow // of hits that were read
 }
 
 // Len returns how many hits there are.
@@ -231,7 +231,7 @@ func (db *DB) captureSearch(ctx context.Context, id string, info *libraryInfo, q
 		}
 		lib := s.lib.Load()
 		lib.RLock()
-		if s.gone.Load() { // deleted, or built anew, while we waited for the lock
+		if s.gone.Load() || s.lib.Load() != lib { // deleted, or built anew, while we waited for the lock
 			lib.RUnlock()
 			if now := db.library(id); now == nil || now.num != info.num {
 				return nil, libraryNotFound(id)
@@ -243,6 +243,9 @@ func (db *DB) captureSearch(ctx context.Context, id string, info *libraryInfo, q
 		// Under the same lock: no commit is in one and not in the other.
 		r.snap = db.Snapshot()
 		lib.RUnlock()
+		if r.snap.pin == nil {
+			return nil, closedError()
+		}
 		r.capture.Filter(q.req.Filter)
 		return r, nil
 	}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -292,4 +293,93 @@ func TestRebuildOfManyBesideWrites(t *testing.T) {
 		}
 	}
 	checkSearch(t, db, rand.New(rand.NewPCG(6, 6)))
+}
+
+// TestFailedCheckpointsLeaveNothing fails checkpoints again and again while they write:
+// what they wrote is removed.
+func TestFailedCheckpointsLeaveNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	var failing atomic.Bool
+	db := open(t, small(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failing.Load() && op.Kind == errorfs.OpFileSync && strings.HasPrefix(op.Path, "db/search/") && (strings.HasSuffix(op.Path, ".seg") || strings.Contains(op.Path, "MANIFEST")) {
+			return errors.New("injected")
+		}
+		return nil
+	}))))
+	makeLibrary(t, db, "lib")
+	for round := range 20 {
+		for i := range 10 {
+			commit(t, db, put(t, fmt.Sprint(round, "-", i), engine.Upsert))
+		}
+		failing.Store(true)
+		if err := db.Checkpoint(); err == nil {
+			t.Fatal("it did not fail")
+		}
+		failing.Store(false)
+		if err := db.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var m struct {
+		Libraries []struct{ Parts, Extents []string }
+	}
+	_, body, _ := strings.Cut(string(readFrom(t, mem, "db/search/MANIFEST")), "\n")
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		t.Fatal(err)
+	}
+	names, err := mem.List("db/search")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + len(m.Libraries[0].Parts) + len(m.Libraries[0].Extents); len(names) != want {
+		t.Errorf("%d files, the manifest names %d with itself: %v", len(names), want, names)
+	}
+}
+
+// TestCloseBesideSearches closes a database under those who search and write: they are
+// told so, and nothing panics.
+func TestCloseBesideSearches(t *testing.T) {
+	o := small(vfs.NewMem())
+	db, err := engine.Open("db", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeLibrary(t, db, "lib")
+	for i := range 300 {
+		commit(t, db, put(t, fmt.Sprint(i), engine.Upsert))
+	}
+	var wg sync.WaitGroup
+	var closed atomic.Bool
+	for w := range 4 {
+		wg.Go(func() {
+			for after := 0; after < 3; {
+				if closed.Load() {
+					after++
+				}
+				r, err := db.Search(ctx, "lib", &engine.SearchRequest{Mode: engine.HybridSearch, Query: "hello", Embedding: []float32{3, 4}, K: 100})
+				if err == nil {
+					for i := range r.Len() {
+						if _, err := r.AppendHit(nil, i, engine.HitOptions{Text: true, Embedding: true, Metadata: true}, ""); err != nil {
+							t.Error(err)
+						}
+					}
+					r.Close()
+				}
+				_, werr := db.Commit(ctx, &engine.Group{Ops: []engine.Op{put(t, fmt.Sprint(w), engine.Upsert)}})
+				for _, err := range []error{err, werr} {
+					var e *change.Error
+					if err != nil && (!errors.As(err, &e) || e.Code != change.ShuttingDown) {
+						t.Errorf("%v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	time.Sleep(20 * time.Millisecond)
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	closed.Store(true)
+	wg.Wait()
 }

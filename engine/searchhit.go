@@ -33,7 +33,8 @@ func (r *SearchResult) AppendHit(dst []byte, i int, o HitOptions, head string) (
 	dst = append(dst, `,"chunk_id":`...)
 	dst = docjson.AppendString(dst, ref.ID)
 	dst = append(dst, `,"document_id":`...)
-	dst = docjson.AppendString(dst, r.row.id)
+	doc, _ := r.capture.ID(h.Slot)
+	dst = docjson.AppendString(dst, doc)
 	dst = append(dst, `,"score":`...)
 	dst = docjson.AppendDouble(dst, h.Score)
 	dst = append(dst, `,"distance":`...)
@@ -74,12 +75,9 @@ func (r *SearchResult) AppendHit(dst []byte, i int, o HitOptions, head string) (
 // ID returns the ids of the i-th hit's document and chunk.
 func (r *SearchResult) ID(i int) (doc, chunk string) { return r.capture.ID(r.hits[i].Slot) }
 
-// A cachedRow is the document of the hit before: chunks of one document often come
-// together.
-type cachedRow struct {
-	id  string
-	row *docRow
-}
+// cachedRows is how many documents of the hits before are kept: chunks of one document
+// often come together, or by turns with those of a few others.
+const cachedRows = 64
 
 // read returns a chunk's text, valid until the next call, and its document's row.
 func (r *SearchResult) read(num uint64) (string, *docRow, *change.ChunkRef, error) {
@@ -97,21 +95,31 @@ func (r *SearchResult) read(num uint64) (string, *docRow, *change.ChunkRef, erro
 	if err != nil {
 		return "", nil, nil, err
 	}
-	if r.row.row == nil || r.row.id != id {
-		row, err := readDocRow(s.snap, r.info.num, id)
+	row := r.rows[id]
+	if row == nil {
+		row, err = readDocRow(s.snap, r.info.num, id)
 		if err == nil && row == nil {
 			err = &DamageError{Where: "the store", Err: fmt.Errorf("chunk %d belongs to document %q, which is not there", num, id)}
 		}
 		if err != nil {
 			return "", nil, nil, err
 		}
-		r.row = cachedRow{id: string(append([]byte(nil), id...)), row: row}
+		if len(r.rows) >= cachedRows {
+			for any := range r.rows {
+				delete(r.rows, any)
+				break
+			}
+		}
+		if r.rows == nil {
+			r.rows = map[string]*docRow{}
+		}
+		r.rows[strings.Clone(id)] = row
 	}
-	ref, _ := findRef(r.row.row.Chunks, num, 0)
+	ref, _ := findRef(row.Chunks, num, 0)
 	if ref == nil {
 		return "", nil, nil, &DamageError{Where: "the store", Err: fmt.Errorf("chunk %d is not among those of document %q", num, id)}
 	}
-	return text, r.row.row, ref, nil
+	return text, row, ref, nil
 }
 
 func (r *SearchResult) appendVector(dst []byte, num uint64) ([]byte, error) {

@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
+	"time"
 
 	"github.com/arrwdb/arrwdb/change"
 	"github.com/arrwdb/arrwdb/index/filter"
@@ -15,7 +19,7 @@ import (
 // a time, and must be closed.
 type Snapshot struct {
 	db   *DB
-	snap *pebble.Snapshot
+	snap pebble.Reader
 	pin  *rows.Pin
 
 	key  []byte
@@ -24,7 +28,13 @@ type Snapshot struct {
 }
 
 // Snapshot returns the newest visible state, or a newer one.
+//
+// Of a database that is being closed it returns one that answers everything with
+// ErrClosed.
 func (db *DB) Snapshot() *Snapshot {
+	if !db.readers.enter() {
+		return &Snapshot{db: db, snap: closedReader{}}
+	}
 	// The pin comes first: a library that the snapshot still holds cannot have
 	// its rows given to another one before the snapshot is closed.
 	pin := db.rows.Pin()
@@ -39,8 +49,68 @@ func (s *Snapshot) Close() {
 	if err := s.snap.Close(); err != nil {
 		s.db.opts.Logger.Error("closing a snapshot", "err", err)
 	}
-	s.pin.Unpin()
 	s.snap = nil
+	if s.pin != nil {
+		s.pin.Unpin()
+		s.db.readers.leave()
+	}
+}
+
+// A closedReader is the state of a database that is closed.
+type closedReader struct{}
+
+func (closedReader) Get([]byte) ([]byte, io.Closer, error) { return nil, nil, ErrClosed }
+
+func (closedReader) NewIter(*pebble.IterOptions) (*pebble.Iterator, error) { return nil, ErrClosed }
+
+func (closedReader) NewIterWithContext(context.Context, *pebble.IterOptions) (*pebble.Iterator, error) {
+	return nil, ErrClosed
+}
+
+func (closedReader) Close() error { return nil }
+
+// A gate lets readers in until it is shut, and then waits for them.
+type gate struct {
+	mu   sync.Mutex
+	n    int
+	shut chan struct{} // set when it is shut; closed when the last has left
+}
+
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut != nil {
+		return false
+	}
+	g.n++
+	return true
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n--; g.n == 0 && g.shut != nil {
+		close(g.shut)
+	}
+}
+
+// close shuts the gate. It reports whether all have left within that time.
+func (g *gate) close(within time.Duration) bool {
+	g.mu.Lock()
+	if g.shut == nil {
+		g.shut = make(chan struct{})
+		if g.n == 0 {
+			close(g.shut)
+		}
+	}
+	left := g.shut
+	g.mu.Unlock()
+	select {
+	case <-left:
+		return true
+	case <-time.After(within):
+		return false
+	}
 }
 
 // Position returns the exact place of the state in the feed, with its check.

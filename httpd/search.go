@@ -16,6 +16,9 @@ import (
 // engine.MaxResults.
 const maxK = 10_000
 
+// maxAnswerBytes bounds the answer of a plain search, which is made in memory.
+const maxAnswerBytes = 64 << 20
+
 // A searchCall is a search as it was asked for, checked.
 type searchCall struct {
 	req engine.SearchRequest
@@ -149,6 +152,9 @@ func (c *call) search() error {
 		}
 		if b, err = r.AppendHit(b, i, s.hit, ""); err != nil {
 			return err
+		}
+		if len(b) > maxAnswerBytes {
+			return change.Errorf(change.TooLarge, "the first %d of %d hits take more than %d bytes: ask for fewer, leave out text or metadata (include), or use search/stream", i+1, r.Len(), maxAnswerBytes).With("limit", maxAnswerBytes)
 		}
 	}
 	b = append(b, `],"total":`...)

@@ -31,7 +31,7 @@ type Dir struct {
 
 	mu    sync.Mutex // guards what follows
 	next  uint64
-	names map[string]bool // that the last manifest names
+	names map[string]bool // of files that are there
 }
 
 const (
@@ -135,7 +135,24 @@ func (d *Dir) write(suffix string, b []byte) (name string, err error) {
 	name = fmt.Sprintf("%016x.%s", d.next, suffix)
 	d.next++
 	d.mu.Unlock()
-	return name, d.writeFile(name, b)
+	if err := d.writeFile(name, b); err != nil {
+		return "", errors.Join(err, d.discard(name))
+	}
+	d.mu.Lock()
+	d.names[name] = true
+	d.mu.Unlock()
+	return name, nil
+}
+
+// discard removes a file that nothing is to name.
+func (d *Dir) discard(name string) error {
+	d.mu.Lock()
+	delete(d.names, name)
+	d.mu.Unlock()
+	if err := d.fs.Remove(d.fs.PathJoin(d.path, name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (d *Dir) writeFile(name string, b []byte) error {
@@ -153,7 +170,8 @@ func (d *Dir) writeFile(name string, b []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// Commit makes a manifest the one that counts, and removes what it does not name.
+// Commit makes a manifest the one that counts, and removes what it does not name: what
+// only the one before named, and what was written for one that never came to be.
 func (d *Dir) Commit(m *Manifest) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,6 +2,7 @@ package search
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/arrwdb/arrwdb/change"
@@ -84,14 +85,17 @@ func (c *Cut) savePart(p *part) (name string, err error) {
 	}
 	b, mapped, err := c.dir.read(name)
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, c.dir.discard(name))
 	}
 	if !mapped {
 		b = made.seg.bytes
 	}
 	saved, err := open(p, b, p.last)
 	if err != nil {
-		return "", fmt.Errorf("%s, just written: %w", name, err)
+		if mapped {
+			err = errors.Join(err, unmapFile(b))
+		}
+		return "", errors.Join(fmt.Errorf("%s, just written: %w", name, err), c.dir.discard(name))
 	}
 	if mapped {
 		unmapWith(saved.seg)
