@@ -51,6 +51,15 @@ func (a *textsAhead) wait() {
 	}
 }
 
+// awaitWords waits until the texts of a commit's records have been analysed.
+func awaitWords(recs []change.Record) {
+	for i := range recs {
+		if w, ok := recs[i].Ahead.(wordsAhead); ok {
+			w.of.wait()
+		}
+	}
+}
+
 // A wordsAhead is the words of one record's document.
 type wordsAhead struct {
 	of *textsAhead

@@ -209,6 +209,7 @@ func (db *DB) Err() error {
 // apply is stage 3 of the pipeline.
 func (db *DB) apply(reqs []*wal.Request[*Pending], recs []change.Record, end wal.End) {
 	if len(recs) > 0 {
+		awaitWords(recs) // under no lock: nobody waits with us
 		if err := db.applyCommit(recs, end); err != nil {
 			db.fail(err)
 		}

@@ -185,7 +185,7 @@ func TestRebuildBesideWrites(t *testing.T) {
 					{Mode: engine.VectorSearch, Embedding: vec, K: 3, Filter: f},
 					{Mode: engine.KeywordSearch, Query: word, K: 3},
 				} {
-					r, err := db.Search(ctx, "lib", req)
+					r, err := searchWhenBuilt(db, "lib", req)
 					if err != nil {
 						t.Error(err)
 						return
@@ -258,7 +258,7 @@ func TestCheckpointWhileBuilding(t *testing.T) {
 		t.Fatal(err)
 	}
 	db = open(t, o)
-	r, err := db.Search(ctx, "lib", &engine.SearchRequest{Mode: engine.KeywordSearch, Query: "hello", K: 99})
+	r, err := searchWhenBuilt(db, "lib", &engine.SearchRequest{Mode: engine.KeywordSearch, Query: "hello", K: 99})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,4 +382,27 @@ func TestCloseBesideSearches(t *testing.T) {
 	}
 	closed.Store(true)
 	wg.Wait()
+}
+
+// TestStrayDirectory: what cannot be removed from the directory of the indexes is no
+// reason to build them anew.
+func TestStrayDirectory(t *testing.T) {
+	mem := vfs.NewMem()
+	var logged syncBuffer
+	o := small(mem)
+	o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	db := open(t, o)
+	makeLibrary(t, db, "lib")
+	commit(t, db, put(t, "a", engine.Upsert))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mem.MkdirAll("db/search/lost+found/x", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, o)
+	if s := logged.String(); strings.Contains(s, "anew") {
+		t.Error(s)
+	}
+	checkSearch(t, db, rand.New(rand.NewPCG(7, 7)))
 }

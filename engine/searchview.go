@@ -185,6 +185,9 @@ func (db *DB) openSearch() error {
 		return err
 	}
 	v.dir = dir
+	if cerr := dir.Clean(); cerr != nil {
+		db.opts.Logger.Warn("files that no search index needs cannot be removed", "err", cerr)
+	}
 	if err != nil {
 		db.opts.Logger.Warn("the snapshots of the search indexes cannot be read; they are built anew", "err", err)
 		m = &search.Manifest{}

@@ -86,7 +86,7 @@ func OpenDir(fsys vfs.FS, path string, mmap bool) (*Dir, *Manifest, error) {
 		m = &Manifest{}
 		err = fmt.Errorf("%s: %w", fsys.PathJoin(path, manifestName), err)
 	}
-	return d, m, errors.Join(err, d.clean())
+	return d, m, err
 }
 
 func (d *Dir) readManifest() (*Manifest, error) {
@@ -109,9 +109,10 @@ func (d *Dir) readManifest() (*Manifest, error) {
 	return m, json.Unmarshal([]byte(body), m)
 }
 
-// clean removes what the manifest does not name, and notes the highest name that
-// was ever used.
-func (d *Dir) clean() error {
+// Clean removes what no manifest names, and notes the highest name that was ever used.
+// It must be called once, before anything is written. What cannot be removed is in the
+// error, and does no harm.
+func (d *Dir) Clean() error {
 	names, err := d.fs.List(d.path)
 	if err != nil {
 		return err
@@ -224,13 +225,24 @@ func (d *Dir) sync() error {
 // keeps owner alive, with which the mapping goes.
 func (d *Dir) read(name string) (b []byte, mapped bool, err error) {
 	path := d.fs.PathJoin(d.path, name)
-	if !d.mmap {
-		b, err = readAll(d.fs, path)
-		return b, false, err
+	if d.mmap {
+		if st, err := d.fs.Stat(path); err != nil {
+			return nil, false, err
+		} else if st.Size() >= minMapped {
+			if b, err = mapFile(path); err == nil {
+				return b, true, nil
+			}
+		}
 	}
-	b, err = mapFile(path)
-	return b, err == nil && len(b) > 0, err
+	b, err = readAll(d.fs, path)
+	return b, false, err
 }
+
+// minMapped is how large a file is at least that is mapped: a process may have some
+// 65,000 mappings, and there may be as many small libraries. Where no more are to be
+// had, larger files are read as well.
+const minMapped = 1 << 20
+
 
 // unmapWith lets a mapping go when nobody has the segment any more.
 func unmapWith(s *segment) {

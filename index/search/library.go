@@ -22,8 +22,9 @@ const (
 	// maxUnbuilt is how many full tails may wait. With more the applier builds one
 	// itself, so that searches do not get slower for ever.
 	maxUnbuilt = 8
-	// maxTailBytes of titles, texts and metadata fill a tail as well.
-	maxTailBytes = 32 << 20
+	// maxTailBytes of titles, texts and metadata fill a tail as well: in memory they
+	// take up to twelve times as much.
+	maxTailBytes = 8 << 20
 )
 
 // A Config says what a library's structures are made for. It never changes.
