@@ -18,6 +18,24 @@ import (
 // errStopped ends a rebuild when the database closes, or the library is deleted.
 var errStopped = errors.New("stopped")
 
+// renewSearch builds structures anew that hold mostly what has died. They stay in use
+// until the new ones have taken their place.
+func (db *DB) renewSearch(lib *search.Library) {
+	db.searched.Range(func(_, v any) bool {
+		s := v.(*searched)
+		if s.lib.Load() != lib {
+			return true
+		}
+		if s.renewing.CompareAndSwap(false, true) {
+			db.tasks.Go(func() {
+				defer s.renewing.Store(false)
+				db.rebuildSearch(s)
+			})
+		}
+		return false
+	})
+}
+
 // rebuildSearch makes a library's search structures from the primaries: from one
 // state of store and row files, then from the log, until both have met.
 func (db *DB) rebuildSearch(s *searched) {
@@ -27,6 +45,10 @@ func (db *DB) rebuildSearch(s *searched) {
 		return
 	}
 	name := db.LibraryName(s.num)
+	if err != nil && s.lib.Load() != nil {
+		db.opts.Logger.Error("a search index could not be built anew; the old one stays in use", "library", name, "err", err)
+		return
+	}
 	if err != nil {
 		db.opts.Logger.Error("a search index could not be built; searches in the library fail until a restart", "library", name, "err", err)
 		return

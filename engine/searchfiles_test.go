@@ -406,3 +406,54 @@ func TestStrayDirectory(t *testing.T) {
 	}
 	checkSearch(t, db, rand.New(rand.NewPCG(7, 7)))
 }
+
+// TestDeadSlotsAreGivenBack patches a document again and again, which gives its chunks
+// new slots each time: the index is built anew, beside searches and writes, and does
+// not grow with the number of writes.
+func TestDeadSlotsAreGivenBack(t *testing.T) {
+	mem := vfs.NewMem()
+	o := small(mem)
+	db := open(t, o)
+	makeLibrary(t, db, "lib")
+	for i := range 5 {
+		commit(t, db, put(t, fmt.Sprint("other-", i), engine.Upsert))
+	}
+	d := &docjson.Document{}
+	for i := range 20 {
+		d.Chunks = append(d.Chunks, change.Chunk{Text: fmt.Sprint("hello word", i), Vectors: []change.Vector{{Raw: change.AppendRaw(nil, []float32{float32(i), 1})}}})
+	}
+	commit(t, db, engine.Op{Kind: engine.OpPut, Library: "lib", ID: "doc", Doc: d})
+	r := rand.New(rand.NewPCG(8, 8))
+	patch := func(i int) {
+		title := fmt.Sprint("title", i)
+		commit(t, db, engine.Op{Kind: engine.OpPatch, Library: "lib", ID: "doc", Patch: &engine.Patch{Title: &title}})
+	}
+	bounded := func() bool { s := db.Status().Search; return s.Slots < 1200 && s.Live == 25 }
+	for round := range 4 {
+		for i := range 200 {
+			patch(1000*round + i)
+			if i%50 == 0 {
+				checkSearch(t, db, r)
+			}
+		}
+		for i := 0; !bounded(); i++ { // a write now and then has it looked at
+			patch(1000*round + 200 + i)
+			time.Sleep(time.Millisecond)
+			if i > 30_000 {
+				t.Fatalf("%+v", db.Status().Search)
+			}
+		}
+		if err := db.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		checkSearch(t, db, r)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, o)
+	if s := db.Status().Search; !bounded() {
+		t.Errorf("after a restart: %+v", s)
+	}
+	checkSearch(t, db, r)
+}

@@ -38,8 +38,11 @@ type searched struct {
 
 	// What the last checkpoint saved, and as of which commit. Guarded by
 	// checkpointer.making.
-	entry search.Entry
-	saved change.Stamp
+	entry    search.Entry
+	saved    change.Stamp
+	savedLib *search.Library
+
+	renewing atomic.Bool // the structures are being built anew, and in use meanwhile
 }
 
 func newSearched(num uint32) *searched { return &searched{num: num, ready: make(chan struct{})} }
@@ -230,7 +233,7 @@ func (v *searchView) load(e *search.Entry) {
 	if err != nil {
 		v.db.opts.Logger.Warn("the snapshot of a search index is damaged; it is built anew", "library", v.db.LibraryName(e.Num), "number", e.Num, "err", err)
 	} else {
-		s.entry, s.saved = *e, v.at
+		s.entry, s.saved, s.savedLib = *e, v.at, lib
 		v.adopt(s, lib)
 	}
 	v.libs[e.Num] = s
@@ -282,6 +285,7 @@ type searchCut struct {
 
 type cutLibrary struct {
 	s     *searched
+	lib   *search.Library
 	cut   *search.Cut // nil where there is nothing to save
 	at    change.Stamp
 	entry search.Entry // set by save where there is a cut
@@ -298,11 +302,11 @@ func (v *searchView) cut() *searchCut {
 			continue
 		}
 		at := lib.Stamp()
-		if s.saved.Commit > 0 && !s.saved.Less(at) {
-			c.libs = append(c.libs, cutLibrary{s: s, at: s.saved, entry: s.entry})
+		if s.savedLib == lib && s.saved.Commit > 0 && !s.saved.Less(at) {
+			c.libs = append(c.libs, cutLibrary{s: s, lib: lib, at: s.saved, entry: s.entry})
 			continue
 		}
-		c.libs = append(c.libs, cutLibrary{s: s, cut: lib.Cut(v.dir), at: v.at})
+		c.libs = append(c.libs, cutLibrary{s: s, lib: lib, cut: lib.Cut(v.dir), at: v.at})
 	}
 	return c
 }
@@ -325,7 +329,7 @@ func (v *searchView) save(c *searchCut) error {
 	}
 	v.durable.Store(&c.stamp)
 	for _, l := range c.libs {
-		l.s.entry, l.s.saved = l.entry, l.at
+		l.s.entry, l.s.saved, l.s.savedLib = l.entry, l.at, l.lib
 	}
 	return nil
 }
@@ -342,7 +346,13 @@ func (u *upkeep) start(db *DB) {
 	u.building.start(db, (*search.Library).Build, func(l *search.Library) { u.merging.add(l) })
 }
 
-func (u *upkeep) merge(db *DB) { u.merging.start(db, (*search.Library).Merge, nil) }
+func (u *upkeep) merge(db *DB) {
+	u.merging.start(db, (*search.Library).Merge, func(l *search.Library) {
+		if l.Wasteful() {
+			db.renewSearch(l)
+		}
+	})
+}
 
 // add makes a library's calls for work heard.
 func (u *upkeep) add(l *search.Library) { l.OnWork(func() { u.building.add(l) }) }

@@ -243,7 +243,6 @@ func (d *Dir) read(name string) (b []byte, mapped bool, err error) {
 // had, larger files are read as well.
 const minMapped = 1 << 20
 
-
 // unmapWith lets a mapping go when nobody has the segment any more.
 func unmapWith(s *segment) {
 	runtime.AddCleanup(s, func(b []byte) { _ = unmapFile(b) }, s.bytes)

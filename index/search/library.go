@@ -377,5 +377,17 @@ func (l *Library) Stats() Stats {
 	return s
 }
 
+// wasteTails is how many tails' worth of slots have died before it is worth while to
+// build everything anew.
+const wasteTails = 64
+
+// Wasteful reports whether most slots are dead, and many: what they take is only given
+// back where the structures are built anew.
+func (l *Library) Wasteful() bool {
+	l.RLock()
+	defer l.RUnlock()
+	return int64(l.high-l.live) >= wasteTails*int64(l.cfg.TailSlots) && l.live < l.high/4
+}
+
 // tailBytes is about what a slot takes in a tail: its metadata, ids and terms.
 const tailBytes = 1024
