@@ -103,6 +103,7 @@ func (db *DB) buildFromStore(s *searched, snap *Snapshot, settings *Library, lib
 	var row *docRow
 	c := change.DocumentChange{Added: make([]change.Chunk, 1)}
 	next := 0 // of row.Chunks
+	added := uint64(0)
 	for ok := it.First(); ok; ok = it.Next() {
 		num := binary.BigEndian.Uint64(it.Key()[5:])
 		id, text, err := decodeChunkRow(it.Value())
@@ -132,13 +133,14 @@ func (db *DB) buildFromStore(s *searched, snap *Snapshot, settings *Library, lib
 			}
 			ch.Vectors = []change.Vector{{Raw: change.AppendRaw(nil, floats)}}
 		}
+		added++
 		lib.Lock()
 		err = lib.Apply(change.DocumentAdded, &c, stamp, nil)
 		lib.Unlock()
 		if err != nil {
 			return err
 		}
-		if err := db.tendWhileBuilding(s, lib, num); err != nil {
+		if err := db.tendWhileBuilding(s, lib, added); err != nil {
 			return err
 		}
 	}

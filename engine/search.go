@@ -217,7 +217,12 @@ func (db *DB) searchedOf(ctx context.Context, num uint32) (*searched, error) {
 		return s, nil
 	case <-timer.C:
 	case <-ctx.Done():
+		return nil, ctx.Err()
 	case <-db.ctx.Done():
+		return nil, closedError()
+	}
+	if s.gone.Load() && db.library(db.LibraryName(num)) == nil {
+		return nil, libraryNotFound(db.LibraryName(num))
 	}
 	return nil, change.Errorf(change.Overloaded, "the search index of library %q is being built; try again later", db.LibraryName(num))
 }

@@ -253,9 +253,10 @@ func (w *searchWriter) one(n int, src []byte) bool {
 	query := strconv.Itoa(n)
 	head := `"type":"result","query":` + query + ","
 	for i := range r.Len() {
+		whole := len(w.buf)
 		w.begin("result")
 		if w.buf, err = r.AppendHit(w.buf, i, s.hit, head); err != nil {
-			w.buf = w.buf[:0]
+			w.buf = w.buf[:whole] // the hits before it go out
 			return w.failed(n, err)
 		}
 		w.end()
