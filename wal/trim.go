@@ -68,10 +68,12 @@ func (l *Log) Trim(before uint64) (segments int, bytes int64, err error) {
 		if err := next.write(l.o.FS, l.o.Dir); err != nil {
 			return 0, 0, fmt.Errorf("trimming the log: %w", err)
 		}
+		l.writeMu.Lock() // the writer looks at its segment under this one alone
 		l.mu.Lock()
 		l.floor, l.floorChain = next.floor, next.floorChain
 		l.segments = append(l.segments[:0:0], l.segments[len(gone):]...)
 		l.mu.Unlock()
+		l.writeMu.Unlock()
 	}
 	gone = append(l.trim.left, gone...)
 	l.trim.left = nil

@@ -202,16 +202,27 @@ func TestTrimBesideReaders(t *testing.T) {
 			}()
 		}()
 	}
-	for i := range 1500 {
-		end := w.append(t)
-		if i%10 == 0 && end.Commit > 20 {
-			if _, _, err := l.Trim(end.Commit - 20); err != nil {
-				t.Error(err)
+	go func() {
+		done <- func() error {
+			for {
+				if at := l.Durable().Commit; at > 20 {
+					if _, _, err := l.Trim(at - 20); err != nil {
+						return err
+					}
+				}
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
 			}
-		}
+		}()
+	}()
+	for range 1500 {
+		w.append(t)
 	}
 	close(stop)
-	for range 3 {
+	for range 4 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
