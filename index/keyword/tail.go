@@ -2,6 +2,7 @@ package keyword
 
 import (
 	"strings"
+	"sync"
 
 	"slices"
 
@@ -74,17 +75,30 @@ func Analyse(t *analysis.Tokenizer, text string) Words {
 	if text == "" {
 		return nil
 	}
-	words := make(Words, 0, len(text)/8)
+	scratch := wordScratch.Get().(*Words)
+	words := (*scratch)[:0]
 	t.Reset(text)
 	for next := 0; ; {
 		k, ok := t.Next()
 		if !ok {
-			return words
+			break
 		}
 		words = append(words, Word{k.Term, k.Position - next})
 		next = k.Position + 1
 	}
+	exact := slices.Clone(words)
+	clear(words) // the terms belong to others
+	if *scratch = words; cap(words) <= maxWordScratch {
+		wordScratch.Put(scratch)
+	}
+	return exact
 }
+
+// wordScratch holds what words are gathered in: how many a text has is only known at
+// its end.
+var wordScratch = sync.Pool{New: func() any { return new(Words) }}
+
+const maxWordScratch = 1 << 16
 
 // Add gives the next slot to a title and a text. Neither needs to have words.
 func (t *Tail) Add(title, text string) {
