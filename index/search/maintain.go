@@ -129,7 +129,8 @@ func merge(old []*part, dead []uint64) (*part, error) {
 }
 
 // mergeable returns parts that are worth merging: mergeWidth neighbours of at most
-// the same size class, or one most of which has died. Small ones come first.
+// a size class, of which none is much of it (below the first class that does not
+// matter), or one most of which has died. Small ones come first.
 func mergeable(parts []*part, unit int, dead []uint64) []*part {
 	for size, any := uint64(unit), true; any; size *= mergeWidth {
 		any = false
@@ -143,8 +144,12 @@ func mergeable(parts []*part, unit int, dead []uint64) []*part {
 				any, from = true, i+1
 				continue
 			}
-			if i+1-from == mergeWidth {
-				return parts[from : i+1]
+			if i+1-from < mergeWidth {
+				continue
+			}
+			// Else a large one would be written again with every few small ones.
+			if run := parts[i+1-mergeWidth : i+1]; size == uint64(unit) || balanced(run) {
+				return run
 			}
 		}
 	}
@@ -157,6 +162,16 @@ func mergeable(parts []*part, unit int, dead []uint64) []*part {
 		}
 	}
 	return nil
+}
+
+// balanced reports whether no part is more than a quarter of all together.
+func balanced(parts []*part) bool {
+	var sum, most uint64
+	for _, p := range parts {
+		n := uint64(p.len())
+		sum, most = sum+n, max(most, n)
+	}
+	return 4*most <= sum
 }
 
 // countDead counts the set bits from first on.
