@@ -35,6 +35,8 @@ type service struct {
 	answer   func(n int, w http.ResponseWriter, in []string) bool // before the usual one; true: done
 	hold     chan struct{}
 	came     chan struct{} // is told of each request that is held
+	met      chan struct{} // closed by the second of two requests at once; those before wait for it
+	meet     sync.Once
 }
 
 func start(t *testing.T) *service {
@@ -48,6 +50,15 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request) {
 	n := s.now.Add(1)
 	defer s.now.Add(-1)
 	for top := s.top.Load(); n > top && !s.top.CompareAndSwap(top, n); top = s.top.Load() {
+	}
+	if s.met != nil {
+		if n > 1 {
+			s.meet.Do(func() { close(s.met) })
+		}
+		select {
+		case <-s.met:
+		case <-time.After(time.Minute):
+		}
 	}
 	raw, _ := io.ReadAll(r.Body)
 	var in struct {
@@ -108,6 +119,7 @@ func (s *service) model(t *testing.T, change func(*openai.ClientOptions)) *opena
 
 func TestEmbed(t *testing.T) {
 	s := start(t)
+	s.met = make(chan struct{})
 	m := s.model(t, func(o *openai.ClientOptions) { o.BatchSize, o.MaxBatchBytes, o.MaxConcurrent = 7, 100, 3 })
 	var texts []string
 	for i := range 100 {
